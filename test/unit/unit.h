@@ -14,11 +14,11 @@
  * Leaves the running test as skipped, and says why. Only for what the machine lacks (a kernel feature, a
  * privilege, a package), after probing for it.
  */
-#define unit_skip(...)                                                                            \
-	do {                                                                                      \
-		print_message("skipped: " __VA_ARGS__);                                           \
-		print_message("\n");                                                              \
-		skip();                                                                           \
+#define unit_skip(...)                                  \
+	do {                                            \
+		print_message("skipped: " __VA_ARGS__); \
+		print_message("\n");                    \
+		skip();                                 \
 	} while (0)
 
 #endif
