@@ -12,7 +12,7 @@
 #define SL_COLD __attribute__((cold, noinline))
 
 /* The struct that holds `member` at `ptr`. */
-#define SL_CONTAINER(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define SL_CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define SL_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define SL_MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -14,7 +14,7 @@ uint64_t hash_bytes(const void *, size_t);
 uint64_t hash_bytes_fixed(const void *, size_t, uint64_t key);
 
 struct hash_slot {
-	uint64_t hash; /* 0: free */
+	uint64_t hash;  /* 0: free */
 	struct str key; /* owned by the value's owner; must live as long as the entry */
 	void *value;
 };

@@ -21,7 +21,10 @@ struct slab {
 	size_t pages;
 };
 
-#define SLAB_INIT(name_, size_, keep_) {.name = (name_), .size = (size_), .keep = (keep_)}
+#define SLAB_INIT(name_, size_, keep_)                            \
+	{                                                         \
+		.name = (name_), .size = (size_), .keep = (keep_) \
+	}
 
 /* Uninitialised memory, or NULL when the system has none: the caller refuses its work. */
 void *slab_alloc(struct slab *);
