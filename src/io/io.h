@@ -1,0 +1,201 @@
+/* internal: the I/O loop. One operation, one completion, the same rules over every backend. */
+#ifndef SLUICE_IO_IO_H
+#define SLUICE_IO_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/seg.h"
+#include "io/timer.h"
+
+/*
+ * The rules, which every backend obeys:
+ * 1. io_submit never calls back inline;
+ * 2. each submitted op finishes with exactly one final callback (IO_MULTI: any number of callbacks with IO_MORE
+ *    set in op->flags, then one final without);
+ * 3. the op and its buffers belong to the loop until that callback;
+ * 4. in the final callback the op is idle: free it, reuse it, submit it again;
+ * 5. cancel is a wish: the result is -ECANCELED or the real one.
+ * Everything here but io_post and io_loop_stop is called on the loop's own thread, which is asserted.
+ */
+struct io_loop;
+struct io_op;
+struct io_backend;
+
+enum io_code {
+	/* Read side of an io_fd; one at a time. */
+	IO_ACCEPT, /* result: a new non-blocking, close-on-exec descriptor. IO_MULTI. */
+	IO_RECV,   /* result: bytes, 0 at the end of the stream. IO_MULTI only without u.recv.mem. */
+	IO_WAIT_IN,  /* result: 0 when readable (data, end, or error) */
+	/* Write side of an io_fd; one at a time. */
+	IO_CONNECT,  /* result: 0 */
+	IO_SEND,     /* result: bytes > 0, perhaps fewer than asked */
+	IO_WAIT_OUT, /* result: 0 when writable (or in error) */
+	/* Without an io_fd: never block the loop, run natively (io_uring) or on the loop's helper threads. */
+	IO_READ,   /* pread(2) of u.file; result: bytes, 0 at the end of the file */
+	IO_WRITE,  /* pwrite(2), or write(2) when off is -1 */
+	IO_FSYNC,
+	IO_OPENAT, /* openat2(2); result: a descriptor */
+	IO_WORK,   /* u.work.run on a helper thread; result: what it returned */
+};
+
+enum io_state {
+	IO_IDLE,      /* the caller's */
+	IO_QUEUED,    /* submitted, not yet with the kernel */
+	IO_INFLIGHT,  /* with the kernel, a helper thread, or waiting for readiness */
+	IO_CANCELING, /* cancel was asked for; the final callback is still to come */
+	IO_DONE,      /* finished, its callback is queued */
+};
+
+enum io_flag {
+	IO_MULTI = 1, /* set by the caller: keep going until an error, the end, or cancel */
+	IO_MORE = 2,  /* set by the loop during a callback that is not the final one */
+};
+
+/* result >= 0, or -errno. -EBUSY: that side of the io_fd already has an op; -ECANCELED. */
+typedef void io_cb(struct io_op *op, int result);
+
+struct io_openat {
+	int dirfd;
+	const char *path;
+	uint64_t flags, mode, resolve; /* struct open_how */
+};
+
+struct io_op {
+	io_cb *cb;
+	struct io_loop *loop;
+	struct io_fd *fd; /* NULL for the codes without one */
+	uint8_t code, state;
+	uint16_t flags;
+	int32_t result; /* the loop's until the callback */
+	struct io_op *next; /* the loop's queue link */
+	union {
+		/*
+		 * mem NULL: the loop picks a pooled buffer when there are bytes (an idle connection holds none); in the
+		 * callback with result > 0, buf holds them from start to end and its reference is the callee's.
+		 * Otherwise up to cap bytes go to mem.
+		 */
+		struct {
+			struct buf *buf;
+			void *mem;
+			size_t cap;
+		} recv;
+		/* The vector and its bytes stay until the callback. n <= IO_IOV_MAX. */
+		struct {
+			const struct iovec *iov;
+			unsigned n;
+		} send;
+		struct {
+			const struct sockaddr *addr;
+			socklen_t len;
+		} connect;
+		struct {
+			int fd;
+			void *mem;
+			size_t len;
+			int64_t off;
+		} file;
+		struct io_openat *open; /* stays until the callback */
+		struct {
+			int (*run)(struct io_op *); /* on another thread: touches only what the op owns */
+		} work;
+	} u;
+};
+
+#define IO_IOV_MAX 64
+
+/* A descriptor that a loop watches. Embedded by its owner; idle after io_fd_init, until io_close. */
+struct io_fd {
+	struct io_loop *loop;
+	int fd;
+	uint32_t gen;      /* stale readiness dies by it */
+	uint16_t inflight; /* ops not yet finished */
+	uint8_t closing;
+	uint8_t ready; /* readiness backends: what is known to be possible without asking */
+	struct io_op *rd, *wr;
+	void (*closed)(struct io_fd *);
+};
+
+/* Takes over `fd` (non-blocking). 0; -ENOMEM or the poller's error (fd stays the caller's); -EMFILE: select's end. */
+int io_fd_init(struct io_loop *, struct io_fd *, int fd);
+/* op: cb, code, flags, fd and u are set by the caller; idle. Failure arrives by callback. */
+void io_submit(struct io_loop *, struct io_op *);
+/* Harmless on an idle op. */
+void io_cancel(struct io_op *);
+/* Cancels all, drains, then close(2), then `closed` (never inline; NULL allowed when the owner need not know). */
+void io_close(struct io_fd *, void (*closed)(struct io_fd *));
+
+/*
+ * The fast path before sleeping: bytes taken now, or -EAGAIN (submit IO_SEND or IO_WAIT_OUT), or -errno.
+ * A backend that batches sends answers -EAGAIN at once, unless IO_SEND_NOW is set.
+ */
+enum io_send_flag { IO_SEND_NOW = 1, IO_SEND_MORE = 2 /* MSG_MORE: a file follows */ };
+ssize_t io_try_send(struct io_fd *, const struct iovec *, unsigned n, unsigned flags);
+/* sendfile(2) from file[off..off+len): bytes, 0 at the file's end, -EAGAIN, -errno. Blocks only on cold pages. */
+ssize_t io_try_sendfile(struct io_fd *, int file, int64_t off, size_t len);
+/* Stops sending (a FIN follows what was sent). Nothing may be in flight on the write side. */
+int io_shutdown(struct io_fd *);
+/* SO_LINGER 0: the close that follows sends a reset, so that the peer cannot take a cut transfer for a whole one. */
+void io_set_reset(struct io_fd *);
+/* getpeername(2) or getsockname(2). */
+int io_name(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
+/* A new non-blocking socket of the backend's world (the kernel's, or the simulator's). */
+int io_socket(struct io_loop *, int domain, int type);
+
+/* Work for later in this turn: runs after the callbacks, before the loop sleeps; FIFO. Embed it, zeroed. */
+struct io_task {
+	struct io_task *next; /* NULL when idle: a queued task may be deferred again harmlessly */
+	void (*run)(struct io_task *);
+};
+void io_defer(struct io_loop *, struct io_task *);
+/* Takes back a queued task. Harmless when idle. */
+void io_undefer(struct io_loop *, struct io_task *);
+
+/* The only call for other threads: `run` is called on the loop's thread, in order per sender. */
+struct io_msg {
+	struct io_msg *next;
+	void (*run)(struct io_loop *, struct io_msg *);
+};
+void io_post(struct io_loop *, struct io_msg *);
+
+enum io_engine { IO_ENGINE_AUTO, IO_ENGINE_URING, IO_ENGINE_EPOLL, IO_ENGINE_POLL, IO_ENGINE_SELECT, IO_ENGINE_SIM };
+
+struct io_options {
+	enum io_engine engine;
+	unsigned helpers;  /* helper threads for blocking work, started when first needed; 0: IO_HELPERS_DEFAULT */
+	unsigned recv_bufs; /* io_uring: provided buffers; 0: IO_RECV_BUFS_DEFAULT */
+	void *sim;         /* IO_ENGINE_SIM: its struct sim (io/sim.h) */
+};
+#define IO_HELPERS_DEFAULT 2
+#define IO_RECV_BUFS_DEFAULT 128
+
+/*
+ * 0; -ENOSYS, -EPERM, ... when the chosen engine is impossible here, with a sentence in why[why_len].
+ * IO_ENGINE_AUTO falls back to epoll and logs one line. The loop belongs to the first thread that runs it.
+ */
+int io_loop_new(const struct io_options *, struct io_loop **, char *why, size_t why_len);
+/* Nothing may be open, armed or in flight. */
+void io_loop_free(struct io_loop *);
+/* Turns until io_loop_stop (any thread). 0 or -errno when the poller itself failed. */
+int io_loop_run(struct io_loop *);
+void io_loop_stop(struct io_loop *);
+/* One turn that sleeps at most timeout_ns (-1: until something happens). For tests and embedding. */
+int io_loop_turn(struct io_loop *, int64_t timeout_ns);
+
+/* Cached once a turn: CLOCK_MONOTONIC (virtual under the simulator). */
+uint64_t io_now_ns(const struct io_loop *);
+const char *io_engine_name(const struct io_loop *);
+/* "auto", "io_uring", "epoll", "poll", "select": the engine or -EINVAL. */
+int io_engine_parse(const char *);
+/* One word a feature that was found at start, space separated, for `sluice version`. */
+const char *io_loop_features(const struct io_loop *);
+
+struct io_stats {
+	uint64_t turns, ops, events, timers, tasks, posts, busy_ns;
+};
+void io_loop_stats(const struct io_loop *, struct io_stats *);
+
+#endif
