@@ -1,0 +1,59 @@
+# bash completion for sluice
+_sluice()
+{
+	local cur prev command words cword
+	_init_completion -n : 2>/dev/null || {
+		cur=${COMP_WORDS[COMP_CWORD]}
+		prev=${COMP_WORDS[COMP_CWORD - 1]}
+		words=("${COMP_WORDS[@]}")
+		cword=$COMP_CWORD
+	}
+	COMPREPLY=()
+	command=${words[1]:-}
+
+	if [ "$cword" -eq 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "files run check fmt explain status reload stop \
+			version help --help --version" -- "$cur")
+		return
+	fi
+	case $prev in
+	-c | --config)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--engine)
+		mapfile -t COMPREPLY < <(compgen -W "auto io_uring epoll poll select" -- "$cur")
+		return
+		;;
+	--log)
+		mapfile -t COMPREPLY < <(compgen -W "common combined json off" -- "$cur")
+		return
+		;;
+	--listen | --workers)
+		return
+		;;
+	esac
+	local serving="--listen --workers --engine --log --help"
+	case $command in
+	files)
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$serving" -- "$cur")
+		else
+			compopt -o filenames
+			mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		fi
+		;;
+	run)
+		mapfile -t COMPREPLY < <(compgen -W "-c $serving" -- "$cur")
+		;;
+	check | fmt | explain | status | reload | stop)
+		mapfile -t COMPREPLY < <(compgen -W "-c --help" -- "$cur")
+		;;
+	help)
+		mapfile -t COMPREPLY < <(compgen -W "config files run check fmt explain status reload stop \
+			version" -- "$cur")
+		;;
+	esac
+}
+complete -F _sluice sluice
