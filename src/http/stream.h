@@ -1,0 +1,117 @@
+/* internal: http_stream, one request and its response whatever the wire, and what handlers are. */
+#ifndef SLUICE_HTTP_STREAM_H
+#define SLUICE_HTTP_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/source.h"
+#include "http/fields.h"
+#include "io/io.h"
+#include "net/addr.h"
+
+struct conn;
+struct http_stream;
+struct http_worker;
+struct http_route;
+
+enum http_error {
+	HTTP_ERROR_INTERNAL, /* ours */
+	HTTP_ERROR_CANCEL,   /* nobody wants it any more */
+	HTTP_ERROR_TRUNCATED, /* the body cannot be finished: the peer must see it cut */
+};
+
+/* Called once with the connection after http_upgrade, from the top of the loop; the callee owns it. */
+typedef void http_upgraded(struct http_stream *, struct conn *);
+
+struct http_wire_ops {
+	const char *name;
+	int (*inform)(struct http_stream *, const struct http_head *);
+	int (*respond)(struct http_stream *, const struct http_head *, struct source *body);
+	int (*upgrade)(struct http_stream *, const struct http_head *, http_upgraded *);
+	void (*reset)(struct http_stream *, enum http_error);
+	int (*peer)(struct http_stream *, bool peer, struct net_addr *);
+};
+
+struct handler_ops {
+	const char *name;
+	/* This worker's state for one configured handler; NULL without memory. `config` is immutable and outlives it. */
+	void *(*attach)(const void *config, struct http_worker *);
+	/* After the last stream that used it. */
+	void (*detach)(void *state);
+	/*
+	 * A request: answer now or later, exactly once, by http_respond, http_upgrade or http_reset. May be inside
+	 * the wire's own call. 0, or -errno: then the wire answers 500 (503 for -ENOMEM, -EMFILE, -EAGAIN), if
+	 * nothing was answered.
+	 */
+	int (*open)(void *state, struct http_stream *);
+	/*
+	 * The last call, exactly once, when every segment is released; why is 0 when the whole response left,
+	 * else -errno. The arena dies after it. NULL: nothing to free.
+	 */
+	void (*on_close)(struct http_stream *, int why);
+};
+
+/*
+ * Made by a wire, used by a handler. Fields of the request are views that live until on_close.
+ */
+struct http_stream {
+	const struct http_wire_ops *wire;
+	const struct handler_ops *handler; /* NULL until the router chose one */
+	void *handler_state;               /* what attach gave */
+	void *data;                        /* the handler's own, for this stream */
+	struct http_worker *worker;
+	struct http_route *route;          /* NULL when no site or route matched */
+	struct http_head request;
+	/*
+	 * NULL when there is no body. Pulled by the handler when and if it wants; the first pull answers Expect:
+	 * 100-continue. The handler need not close it: the wire drains or cuts what is left (RFC 9112 section 9.3).
+	 */
+	struct source *request_body;
+	struct arena *arena;
+	unsigned caps;        /* seg kinds that wire and filters carry without copying */
+	uint16_t status;      /* of the response, once it began */
+	uint8_t responded;    /* http_respond, http_upgrade or http_reset was called */
+	uint64_t began_ns;    /* first byte of the request */
+	uint64_t body_bytes_in, body_bytes_out;
+};
+
+/* 1xx, any number, before the response. Dropped for HTTP/1.0. 0 or -EINVAL. */
+static inline int http_inform(struct http_stream *s, const struct http_head *head)
+{
+	return s->wire->inform(s, head);
+}
+
+/*
+ * Once. Owns `body` in every case (NULL: none). The wire adds Date, Server, the framing and Connection; the head
+ * and what it points to need live only until the call returns, but head->block, which must live until
+ * on_close. A HEAD request or a status without content: the wire closes the body unpulled. content_length >= 0
+ * promises that many bytes: a source that gives fewer is a truncated transfer and the peer sees it cut.
+ */
+int http_respond(struct http_stream *, const struct http_head *, struct source *body);
+
+/* The whole body in memory: `body` is copied into the arena unless `is_static`. */
+int http_respond_text(struct http_stream *, unsigned status, struct str type, struct str body);
+/* A plain error page (or the route's own), with Connection: close where the wire must. */
+int http_respond_error(struct http_stream *, unsigned status);
+
+static inline int http_upgrade(struct http_stream *s, const struct http_head *head, http_upgraded *upgraded)
+{
+	return s->wire->upgrade(s, head, upgraded);
+}
+
+static inline void http_reset(struct http_stream *s, enum http_error error)
+{
+	s->wire->reset(s, error);
+}
+
+/* The peer's address. */
+static inline int http_peer(struct http_stream *s, struct net_addr *a)
+{
+	return s->wire->peer(s, true, a);
+}
+
+struct io_loop *http_loop(const struct http_stream *);
+
+#endif

@@ -1,0 +1,119 @@
+/* internal: connections: a byte stream that is a source, and that takes segments. */
+#ifndef SLUICE_NET_CONN_H
+#define SLUICE_NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/seg.h"
+#include "base/source.h"
+#include "io/io.h"
+#include "net/addr.h"
+
+struct conn;
+
+/* A kind of connection: plain here; TLS, mux streams and QUIC streams elsewhere. */
+struct conn_ops {
+	const char *name;
+	int (*send)(struct conn *, struct seg);
+	uint8_t *(*reserve)(struct conn *, size_t);
+	void (*commit)(struct conn *, size_t);
+	void (*shutdown)(struct conn *);
+	void (*close)(struct conn *, int why);
+	int (*name_of)(struct conn *, bool peer, struct net_addr *);
+};
+
+/*
+ * Incoming: `source` (pull gives SEG_MEM only, end after FIN, fail with the socket's error). Nothing is read
+ * unless somebody pulled, but for what a receive that is already armed brings: at most CONN_AHEAD_BYTES.
+ * source.close must not be called; conn_close ends both directions.
+ * Outgoing: what is sent within a loop turn leaves together at its end, in order.
+ */
+struct conn {
+	struct source source;
+	const struct conn_ops *ops;
+	struct io_loop *loop;
+	size_t queued; /* accepted by conn_send, not yet taken by the kernel */
+	/*
+	 * From the top of the loop, when `queued` fell to CONN_SEND_LOW after conn_send saw it at or over
+	 * CONN_SEND_HIGH, when it fell to 0 after conn_want_drained, and once on a failure to send (see error).
+	 * NULL: not wanted.
+	 */
+	void (*drained)(struct conn *, void *consumer);
+	/* From the top of the loop, after conn_close, when everything is released; the conn is gone. */
+	void (*closed)(void *consumer);
+	void *consumer; /* for drained and closed; source.consumer is the puller's */
+	uint64_t bytes_in, bytes_out;
+	int error;    /* first failure to send (-errno), or 0: then sends are swallowed and released */
+	uint8_t caps; /* seg kinds that are sent without copying */
+	uint8_t want_drained;
+};
+
+#define CONN_AHEAD_BYTES 65536
+#define CONN_SEND_HIGH (256 * 1024)
+#define CONN_SEND_LOW (64 * 1024)
+/* The most that conn_reserve promises. */
+#define CONN_RESERVE_MAX 8192
+
+/*
+ * Takes over the segment in every case. MEM of a few hundred bytes may be copied to join its neighbours. 0, or
+ * -errno (also in conn->error). FILE is read at the time of sending: a file that ended early is -ENODATA,
+ * and the connection is then reset at close so that the cut shows.
+ */
+static inline int conn_send(struct conn *c, struct seg s)
+{
+	return c->ops->send(c, s);
+}
+
+/* n <= CONN_RESERVE_MAX contiguous bytes of the output to write into; NULL without memory or after an error. */
+static inline uint8_t *conn_reserve(struct conn *c, size_t n)
+{
+	return c->ops->reserve(c, n);
+}
+
+/* The first n bytes of the last reservation are output. */
+static inline void conn_commit(struct conn *c, size_t n)
+{
+	c->ops->commit(c, n);
+}
+
+/* True while more should not be sent; `drained` will come. */
+static inline bool conn_full(const struct conn *c)
+{
+	return c->queued >= CONN_SEND_HIGH;
+}
+
+/* Asks for `drained` when everything queued has left. */
+void conn_want_drained(struct conn *);
+
+/* Sends FIN after what is queued. Receiving goes on. */
+static inline void conn_shutdown(struct conn *c)
+{
+	c->ops->shutdown(c);
+}
+
+/*
+ * why 0: what is queued is sent first, then FIN, then the peer's rest is read away for at most CONN_LINGER_MS
+ * (so that the kernel does not reset what the peer has not read yet: RFC 9112 section 9.6), then closed. why < 0:
+ * what is queued is dropped and the peer gets a reset. No wake and no drained after this; `closed` comes last.
+ */
+static inline void conn_close(struct conn *c, int why)
+{
+	c->ops->close(c, why);
+}
+#define CONN_LINGER_MS 2000
+#define CONN_LINGER_BYTES (256 * 1024)
+
+/* The peer's address, or our own. 0 or -errno. Asked for when needed, not for each connection. */
+static inline int conn_name(struct conn *c, bool peer, struct net_addr *a)
+{
+	return c->ops->name_of(c, peer, a);
+}
+
+/* TCP or Unix; takes over a connected `fd` (on failure it is closed). From a pool of the thread. */
+struct conn *conn_plain_new(struct io_loop *, int fd);
+/* The watched descriptor of a plain conn, for splice and socket options; NULL for other kinds. */
+struct io_fd *conn_plain_fd(struct conn *);
+
+#endif

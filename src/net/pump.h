@@ -1,0 +1,34 @@
+/* internal: the pump moves a source into a conn; the only loop of its kind. */
+#ifndef SLUICE_NET_PUMP_H
+#define SLUICE_NET_PUMP_H
+
+#include "net/conn.h"
+
+/*
+ * Pulls while the conn is not full, waits for whichever side is slow. Embedded by its owner, zeroed.
+ * `frame`, if set, is given each segment instead of conn_send and sends it framed (chunked coding); it takes
+ * the segment over.
+ * done: from the top of the loop or from inside pump_start; 0 when the source ended and every byte was handed to
+ * the conn, else -errno (source->error or conn->error). The source is still open: the owner asks it for trailers
+ * and closes it.
+ */
+struct pump {
+	struct source *source;
+	struct conn *conn;
+	uint64_t bytes;     /* pulled so far */
+	uint64_t bytes_max; /* the source must not give more; UINT64_MAX: no bound. More is -EMSGSIZE */
+	int (*frame)(struct pump *, struct seg);
+	void (*done)(struct pump *, int result);
+	void *owner;
+	uint8_t state; /* enum pump_state */
+};
+
+/* Sets source->wake and conn->drained. source, conn, bytes_max, frame, done and owner are set by the caller. */
+void pump_start(struct pump *);
+/* Stops moving; no done. The source stays the owner's. */
+void pump_stop(struct pump *);
+
+/* The owner of conn->drained forwards it here while the pump runs. */
+void pump_drained(struct pump *);
+
+#endif
