@@ -31,7 +31,7 @@ struct io_backend {
 	ssize_t (*try_sendfile)(struct io_fd *, int file, int64_t off, size_t len);
 	int (*shutdown)(struct io_fd *);
 	void (*set_reset)(struct io_fd *);
-	int (*name)(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
+	int (*sock_name)(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
 	int (*socket)(struct io_loop *, int domain, int type);
 };
 
