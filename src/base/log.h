@@ -3,6 +3,7 @@
 #define SLUICE_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -12,6 +13,9 @@ enum log_format { LOG_TEXT, LOG_JSON };
 
 /* The longest line with its newline; longer messages are cut and end in "...". */
 #define LOG_LINE_BYTES 2048
+
+/* "2026-11-21T08:00:00.123Z" with its terminator, as in RFC 3339. */
+#define LOG_TIME_BYTES 25
 
 /*
  * Process-wide; default: LOG_INFO as text to descriptor 2. Any thread may log. Control characters of a
@@ -24,6 +28,9 @@ void log_write(enum log_level, const char *fmt, ...) SL_PRINTF(2, 3);
 uint64_t log_lost(void);
 /* "debug", "info", "warn", "error", "off": the level or -EINVAL. */
 int log_level_parse(const char *);
+
+/* The time as above; returns its length without the terminator. `to` has LOG_TIME_BYTES. */
+size_t log_put_time(char *to, uint64_t realtime_ns);
 
 #define log_debug(...) (log_wants(LOG_DEBUG) ? log_write(LOG_DEBUG, __VA_ARGS__) : (void)0)
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__)

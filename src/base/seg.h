@@ -70,7 +70,10 @@ static inline void seg_release(struct seg *s)
 	s->len = 0;
 }
 
-/* Drops the first n <= len bytes of a SEG_MEM or SEG_FILE. The owner stays. */
+/*
+ * Drops the first n <= len bytes; the owner stays. Of a SEG_PIPE only the length shrinks: the caller has taken
+ * those bytes out of the pipe.
+ */
 void seg_advance(struct seg *, size_t n);
 
 /* 16 KiB with its header; pooled by thread. Filled from `start` to `end`. */
@@ -105,7 +108,7 @@ struct seg_chain {
 	size_t bytes;
 };
 
-/* 0 or -ENOMEM; on failure the segment is still the caller's. */
+/* 0 or -ENOMEM; on failure the segment is still the caller's. An empty segment is released at once. */
 int seg_chain_append(struct seg_chain *, struct seg);
 /* Releases the first n bytes, n <= bytes. */
 void seg_chain_consume(struct seg_chain *, size_t n);
