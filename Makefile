@@ -9,7 +9,7 @@ MESON_FLAGS ?=
 
 # One thing at a time: the work inside each of them is parallel already.
 .NOTPARALLEL:
-.PHONY: all run test unit e2e bench fuzz lint install clean
+.PHONY: all run test unit e2e bench fuzz lint format install clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -54,6 +54,10 @@ lint:
 	@tools/deps build test lint
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
 	tools/lint $(BUILD)
+
+format:
+	@tools/deps lint
+	git ls-files -z '*.c' '*.h' | xargs -0 -r clang-format -i --style=file
 
 install: all
 	meson install -C $(BUILD) --no-rebuild
