@@ -30,7 +30,8 @@ enum http_precondition { HTTP_PRE_SEND, HTTP_PRE_NOT_MODIFIED, HTTP_PRE_FAILED }
  * All conditional fields but If-Range, in the order of RFC 9110 section 13.2.2. etag may be STR_NONE; modified_s
  * -1: unknown.
  */
-enum http_precondition http_precondition(const struct http_head *, struct str etag, int64_t modified_s, int64_t now_s);
+enum http_precondition http_precondition(const struct http_head *, struct str etag,
+					 int64_t modified_s, int64_t now_s);
 /* True when Range may be honoured: no If-Range, or one that matches strongly (section 13.1.5). */
 bool http_if_range(const struct http_head *, struct str etag, int64_t modified_s, int64_t now_s);
 

@@ -27,19 +27,20 @@ struct http_error_page {
 };
 
 struct http_route {
-	struct str path;      /* "/" ... ; matches itself and all below it at a segment boundary; one that does not end in "/" also "path/..." */
-	bool exact;           /* matches only itself */
-	uint32_t methods;     /* mask of 1 << enum http_method; 0: all. Others get 405 with Allow */
+	struct str
+		path; /* "/" ... ; matches itself and all below it at a segment boundary; one that does not end in "/" also "path/..." */
+	bool exact;   /* matches only itself */
+	uint32_t methods; /* mask of 1 << enum http_method; 0: all. Others get 405 with Allow */
 	struct http_step steps[HTTP_STEPS_MAX];
 	unsigned step_count;
 	const struct handler_ops *handler;
-	const void *config;   /* the handler's */
-	unsigned index;       /* into a worker's handler states; set by the router */
-	uint64_t body_max;    /* rule 19 */
+	const void *config;               /* the handler's */
+	unsigned index;                   /* into a worker's handler states; set by the router */
+	uint64_t body_max;                /* rule 19 */
 	const struct http_block *headers; /* added to every response of the route; NULL: none */
 	const struct http_error_page *error_pages;
 	unsigned error_page_count;
-	bool log;             /* access log */
+	bool log; /* access log */
 };
 
 struct http_site;
@@ -61,11 +62,12 @@ struct http_limits {
 	uint32_t request_line_max, fields_bytes_max, fields_max;
 	uint64_t body_max;
 	uint32_t head_timeout_ms, stall_timeout_ms, idle_timeout_ms;
-	uint32_t rate_min;         /* bytes a second a body or a response must move, averaged over stall_timeout; 0: off */
-	uint32_t requests_max;     /* per connection */
-	uint32_t connections_max;  /* per worker; 0: from RLIMIT_NOFILE */
+	uint32_t
+		rate_min; /* bytes a second a body or a response must move, averaged over stall_timeout; 0: off */
+	uint32_t requests_max;    /* per connection */
+	uint32_t connections_max; /* per worker; 0: from RLIMIT_NOFILE */
 	bool keep_underscores, allow_connect, allow_trace;
-	bool server_name;          /* send Server: sluice */
+	bool server_name; /* send Server: sluice */
 };
 extern const struct http_limits http_limits_default;
 
@@ -80,7 +82,7 @@ bool http_cidr_match(const struct http_cidr *, unsigned count, const struct net_
 /* A whole HTTP configuration: immutable once published; the last reference (any thread) frees it. */
 struct http_config {
 	_Atomic uint32_t refs;
-	struct arena arena; /* shared: everything below lives in it */
+	struct arena arena;           /* shared: everything below lives in it */
 	struct http_router **routers; /* by listener number */
 	unsigned router_count;
 	struct http_route **routes; /* all, by index */
@@ -98,12 +100,20 @@ struct http_config *http_config_ref(struct http_config *);
 void http_config_unref(struct http_config *);
 
 /* 0; -EINVAL: not a host pattern; -EEXIST: that host has a site; -ENOMEM. Several hosts may share a site: pass it in *site. */
-int http_router_site(struct http_config *, unsigned listener, struct str host, struct http_site **site);
+int http_router_site(struct http_config *, unsigned listener, struct str host,
+		     struct http_site **site);
 /* The route is copied into the arena, *made points to it. -EEXIST: same path and overlapping methods; -EINVAL: path not normalised. */
-int http_router_route(struct http_config *, struct http_site *, const struct http_route *, struct http_route **made);
+int http_router_route(struct http_config *, struct http_site *, const struct http_route *,
+		      struct http_route **made);
 
-enum http_match { HTTP_MATCH, HTTP_MATCH_NONE /* 404 */, HTTP_MATCH_METHOD /* 405 */, HTTP_MATCH_HOST /* 421 */ };
+enum http_match {
+	HTTP_MATCH,
+	HTTP_MATCH_NONE /* 404 */,
+	HTTP_MATCH_METHOD /* 405 */,
+	HTTP_MATCH_HOST /* 421 */
+};
 /* Longest path wins; exact before prefix; *allow gets the methods of the path for 405 and OPTIONS. */
-enum http_match http_router_match(const struct http_router *, const struct http_head *, struct http_route **, uint32_t *allow);
+enum http_match http_router_match(const struct http_router *, const struct http_head *,
+				  struct http_route **, uint32_t *allow);
 
 #endif

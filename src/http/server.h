@@ -13,7 +13,8 @@ struct conn;
 
 /* Counters, written by the worker alone with relaxed atomic stores; read by anybody. */
 struct http_counts {
-	_Atomic uint64_t connections, connections_active, connections_idle, requests, requests_active;
+	_Atomic uint64_t connections, connections_active, connections_idle, requests,
+		requests_active;
 	_Atomic uint64_t bytes_in, bytes_out, refused, timeouts, aborted;
 	_Atomic uint64_t status[6]; /* [1] 1xx ... [5] 5xx */
 };
@@ -32,17 +33,18 @@ typedef void http_log_fn(struct http_worker *, const struct http_stream *, int w
 struct http_worker {
 	struct io_loop *loop;
 	struct http_generation *current;
-	struct list idle;  /* keep-alive connections between requests, oldest first */
-	struct list busy;  /* the others */
+	struct list idle; /* keep-alive connections between requests, oldest first */
+	struct list busy; /* the others */
 	uint32_t connections, connections_max;
 	bool draining;
 	struct http_counts counts;
 	http_log_fn *log; /* NULL: off */
 	void *owner;      /* the program's worker */
 	unsigned index;
-	void (*drained)(struct http_worker *); /* after http_worker_drain, when the last connection is gone */
-	int64_t date_s; /* what `date` shows */
-	char date[32];  /* "Date: " is not part of it */
+	void (*drained)(struct http_worker
+				*); /* after http_worker_drain, when the last connection is gone */
+	int64_t date_s;             /* what `date` shows */
+	char date[32];              /* "Date: " is not part of it */
 };
 
 /* Takes a reference of the configuration. 0 or -errno. */

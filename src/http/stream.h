@@ -17,8 +17,8 @@ struct http_worker;
 struct http_route;
 
 enum http_error {
-	HTTP_ERROR_INTERNAL, /* ours */
-	HTTP_ERROR_CANCEL,   /* nobody wants it any more */
+	HTTP_ERROR_INTERNAL,  /* ours */
+	HTTP_ERROR_CANCEL,    /* nobody wants it any more */
 	HTTP_ERROR_TRUNCATED, /* the body cannot be finished: the peer must see it cut */
 };
 
@@ -62,7 +62,7 @@ struct http_stream {
 	void *handler_state;               /* what attach gave */
 	void *data;                        /* the handler's own, for this stream */
 	struct http_worker *worker;
-	struct http_route *route;          /* NULL when no site or route matched */
+	struct http_route *route; /* NULL when no site or route matched */
 	struct http_head request;
 	/*
 	 * NULL when there is no body. Pulled by the handler when and if it wants; the first pull answers Expect:
@@ -70,10 +70,10 @@ struct http_stream {
 	 */
 	struct source *request_body;
 	struct arena *arena;
-	unsigned caps;        /* seg kinds that wire and filters carry without copying */
-	uint16_t status;      /* of the response, once it began */
-	uint8_t responded;    /* http_respond, http_upgrade or http_reset was called */
-	uint64_t began_ns;    /* first byte of the request */
+	unsigned caps;     /* seg kinds that wire and filters carry without copying */
+	uint16_t status;   /* of the response, once it began */
+	uint8_t responded; /* http_respond, http_upgrade or http_reset was called */
+	uint64_t began_ns; /* first byte of the request */
 	uint64_t body_bytes_in, body_bytes_out;
 };
 
@@ -96,7 +96,8 @@ int http_respond_text(struct http_stream *, unsigned status, struct str type, st
 /* A plain error page (or the route's own), with Connection: close where the wire must. */
 int http_respond_error(struct http_stream *, unsigned status);
 
-static inline int http_upgrade(struct http_stream *s, const struct http_head *head, http_upgraded *upgraded)
+static inline int http_upgrade(struct http_stream *s, const struct http_head *head,
+			       http_upgraded *upgraded)
 {
 	return s->wire->upgrade(s, head, upgraded);
 }

@@ -41,7 +41,7 @@ struct io_loop {
 	const struct io_backend *backend;
 	void *state; /* the backend's */
 	uint64_t now_ns;
-	struct io_op *done, **done_tail;    /* finished, callbacks to be made */
+	struct io_op *done, **done_tail; /* finished, callbacks to be made */
 	struct io_task *tasks, **tasks_tail;
 	struct io_fd *closing;
 	_Atomic(struct io_msg *) posts; /* a stack, turned round when taken */
@@ -55,7 +55,8 @@ struct io_loop {
 	struct io_wheel wheel;
 };
 
-extern const struct io_backend io_backend_uring, io_backend_epoll, io_backend_poll, io_backend_select, io_backend_sim;
+extern const struct io_backend io_backend_uring, io_backend_epoll, io_backend_poll,
+	io_backend_select, io_backend_sim;
 
 /* Final completion: frees the slot, queues the callback. */
 void io_op_finish(struct io_op *, int result);

@@ -10,15 +10,15 @@
 
 /* 0 or negative: the system's default, unless a comment says otherwise. */
 struct net_options {
-	int backlog;           /* 0: somaxconn */
+	int backlog;                /* 0: somaxconn */
 	int recv_bytes, send_bytes; /* SO_RCVBUF, SO_SNDBUF */
-	int keepalive_s;       /* SO_KEEPALIVE and TCP_KEEPIDLE */
-	int user_timeout_ms;   /* TCP_USER_TIMEOUT */
-	int notsent_lowat;     /* TCP_NOTSENT_LOWAT */
-	int fastopen;          /* TCP_FASTOPEN queue */
-	int defer_accept_s;    /* TCP_DEFER_ACCEPT */
-	int unix_mode;         /* permissions of a Unix socket, e.g. 0660 */
-	bool reuseport;        /* SO_REUSEPORT: one socket a worker */
+	int keepalive_s;            /* SO_KEEPALIVE and TCP_KEEPIDLE */
+	int user_timeout_ms;        /* TCP_USER_TIMEOUT */
+	int notsent_lowat;          /* TCP_NOTSENT_LOWAT */
+	int fastopen;               /* TCP_FASTOPEN queue */
+	int defer_accept_s;         /* TCP_DEFER_ACCEPT */
+	int unix_mode;              /* permissions of a Unix socket, e.g. 0660 */
+	bool reuseport;             /* SO_REUSEPORT: one socket a worker */
 	bool v6only;
 };
 
@@ -62,7 +62,8 @@ struct net_listener {
 #define NET_STARVED_MS 50
 
 /* Takes over `fd`. 0 or -errno. */
-int net_listener_start(struct net_listener *, struct io_loop *, int fd, const struct net_listener_events *, void *owner);
+int net_listener_start(struct net_listener *, struct io_loop *, int fd,
+		       const struct net_listener_events *, void *owner);
 /* Stops accepting and closes; `stopped` from the loop. Connections in the backlog are accepted first. */
 void net_listener_stop(struct net_listener *, void (*stopped)(struct net_listener *));
 

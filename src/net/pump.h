@@ -15,8 +15,9 @@
 struct pump {
 	struct source *source;
 	struct conn *conn;
-	uint64_t bytes;     /* pulled so far */
-	uint64_t bytes_max; /* the source must not give more; UINT64_MAX: no bound. More is -EMSGSIZE */
+	uint64_t bytes; /* pulled so far */
+	uint64_t
+		bytes_max; /* the source must not give more; UINT64_MAX: no bound. More is -EMSGSIZE */
 	int (*frame)(struct pump *, struct seg);
 	void (*done)(struct pump *, int result);
 	void *owner;

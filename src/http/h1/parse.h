@@ -8,7 +8,7 @@
 
 #include "http/fields.h"
 
-#define H1_REQUEST_LINE_MAX 8192 /* rule 17 */
+#define H1_REQUEST_LINE_MAX 8192  /* rule 17 */
 #define H1_FIELDS_BYTES_MAX 32768 /* rule 18 */
 #define H1_HEAD_BYTES_MAX (H1_REQUEST_LINE_MAX + H1_FIELDS_BYTES_MAX)
 #define H1_CHUNK_DIGITS_MAX 13
@@ -23,15 +23,16 @@ enum h1_body { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED };
 /* What the framing rules (1 to 15) make of a complete head. */
 struct h1_request {
 	enum h1_body body;
-	bool keep_alive;      /* by version and Connection */
+	bool keep_alive; /* by version and Connection */
 	bool expect_continue;
-	bool upgrade;         /* Connection: upgrade, and an Upgrade field */
+	bool upgrade; /* Connection: upgrade, and an Upgrade field */
 };
 
 struct h1_options {
-	bool keep_underscores; /* rule 15: names with '_' are kept */
+	bool keep_underscores;           /* rule 15: names with '_' are kept */
 	bool allow_connect, allow_trace; /* rule 12 */
-	uint32_t request_line_max, fields_bytes_max, fields_max; /* at most the constants above; 0: those */
+	uint32_t request_line_max, fields_bytes_max,
+		fields_max; /* at most the constants above; 0: those */
 };
 
 /*
@@ -54,7 +55,8 @@ struct h1_parser {
  * 405 (rule 12) alone leaves the head complete.
  */
 int h1_parse_request(struct h1_parser *, const struct h1_options *, const uint8_t *base, size_t len,
-		     struct arena *, struct http_head *head, struct h1_request *out, const char **why);
+		     struct arena *, struct http_head *head, struct h1_request *out,
+		     const char **why);
 
 /*
  * Chunked decoder (RFC 9112 section 7.1). Zero it to begin. Reads in[0..*len): returns what to do next and sets *len
@@ -63,11 +65,11 @@ int h1_parse_request(struct h1_parser *, const struct h1_options *, const uint8_
 enum h1_chunk {
 	H1_CHUNK_MORE, /* all consumed; feed more */
 	H1_CHUNK_DATA, /* *data, *data_len: body bytes inside `in`, not copied; consumed */
-	H1_CHUNK_END,  /* the last chunk and the trailers are read; what follows is the next message's */
-	H1_CHUNK_BAD,  /* refused: 400; *why says so */
+	H1_CHUNK_END, /* the last chunk and the trailers are read; what follows is the next message's */
+	H1_CHUNK_BAD, /* refused: 400; *why says so */
 };
 struct h1_chunked {
-	uint64_t left;      /* of the current chunk */
+	uint64_t left;         /* of the current chunk */
 	uint32_t ext, ext_sum; /* bytes of extensions: of this chunk, of all */
 	uint8_t state, digits;
 	const char *why;
@@ -77,7 +79,8 @@ struct h1_chunked {
 	uint8_t *line; /* trailer bytes gathered so far */
 	uint32_t line_len, trailer_bytes;
 };
-enum h1_chunk h1_chunked_next(struct h1_chunked *, const uint8_t *in, size_t *len, const uint8_t **data, size_t *data_len);
+enum h1_chunk h1_chunked_next(struct h1_chunked *, const uint8_t *in, size_t *len,
+			      const uint8_t **data, size_t *data_len);
 
 /*
  * The head of a response or of a 1xx as HTTP/1.1 bytes into out[cap]: status line, block, fields. The caller has put
