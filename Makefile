@@ -57,7 +57,7 @@ lint:
 
 format:
 	@tools/deps lint
-	git ls-files -z '*.c' '*.h' | xargs -0 -r clang-format -i --style=file
+	find src include test bench examples -name '*.[ch]' -print0 2>/dev/null | xargs -0 -r clang-format -i --style=file
 
 install: all
 	meson install -C $(BUILD) --no-rebuild
