@@ -57,7 +57,7 @@ lint:
 
 format:
 	@tools/deps lint
-	find src include test bench examples -name '*.[ch]' -print0 2>/dev/null | xargs -0 -r clang-format -i --style=file
+	find . -name '*.[ch]' -not -path './build*' -print0 | xargs -0 -r clang-format -i --style=file
 
 install: all
 	meson install -C $(BUILD) --no-rebuild
