@@ -11,7 +11,10 @@
 #include "http/negotiate.h"
 #include "http/stream.h"
 
-/* "*.js" (no slash: the file's name) or "/assets/*" (the path below the root; '*' crosses slashes); fnmatch(3). */
+/*
+ * A glob of fnmatch(3): without a slash it is for the file's name ("*.js"), with one for the path below the
+ * root ("/assets/?*"), and '*' crosses slashes.
+ */
 struct files_pattern {
 	struct str glob, value;
 };

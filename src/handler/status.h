@@ -3,6 +3,7 @@
 #ifndef SLUICE_HANDLER_STATUS_H
 #define SLUICE_HANDLER_STATUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/arena.h"
