@@ -41,7 +41,8 @@ int io_socket(struct io_loop *, int domain, int type);
 
 /* Work for later in this turn: runs after the callbacks, before the loop sleeps; FIFO. Embed it, zeroed. */
 struct io_task {
-	struct io_task *next; /* NULL when idle: a queued task may be deferred again harmlessly */
+	struct io_task *next,
+		**at; /* at: NULL when idle; deferring a queued task again is harmless */
 	void (*run)(struct io_task *);
 };
 void io_defer(struct io_loop *, struct io_task *);
@@ -67,7 +68,7 @@ enum io_engine {
 struct io_options {
 	enum io_engine engine;
 	unsigned
-		helpers; /* helper threads for blocking work, started when first needed; 0: IO_HELPERS_DEFAULT */
+		helpers; /* threads for blocking work, started when needed; 0: IO_HELPERS_DEFAULT */
 	unsigned recv_bufs; /* io_uring: provided buffers; 0: IO_RECV_BUFS_DEFAULT */
 	void *sim;          /* IO_ENGINE_SIM: its struct sim (io/sim.h) */
 };
@@ -96,7 +97,8 @@ int io_engine_parse(const char *);
 const char *io_loop_features(const struct io_loop *);
 
 struct io_stats {
-	uint64_t turns, ops, events, timers, tasks, posts, busy_ns;
+	uint64_t turns, ops, events, timers, tasks, posts;
+	uint64_t busy_ns; /* CPU time of the loop's thread */
 };
 void io_loop_stats(const struct io_loop *, struct io_stats *);
 

@@ -52,7 +52,10 @@ enum io_flag {
 	IO_MORE = 2,  /* set by the loop during a callback that is not the final one */
 };
 
-/* result >= 0, or -errno. -EBUSY: that side of the io_fd already has an op; -ECANCELED. */
+/*
+ * result >= 0, or -errno. -EBUSY: that side of the io_fd already has an op; -ECANCELED: by io_cancel or io_close;
+ * -EAGAIN: too many ops wait for a helper thread.
+ */
 typedef void io_cb(struct io_op *op, int result);
 
 struct io_openat {
@@ -97,9 +100,8 @@ struct io_op {
 		} file;
 		struct io_openat *open; /* stays until the callback */
 		struct {
-			int (*run)(
-				struct io_op
-					*); /* on another thread: touches only what the op owns */
+			/* On another thread: touches only what the op owns. */
+			int (*run)(struct io_op *);
 		} work;
 	} u;
 };
@@ -115,6 +117,7 @@ struct io_fd {
 	uint8_t closing;
 	uint8_t ready; /* readiness backends: what is known to be possible without asking */
 	struct io_op *rd, *wr;
+	struct io_fd *next; /* the loop's queue link */
 	void (*closed)(struct io_fd *);
 };
 

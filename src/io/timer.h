@@ -32,8 +32,8 @@ static inline bool io_timer_armed(const struct io_timer *t)
 #define IO_WHEEL_LEVELS 4
 
 struct io_wheel {
-	uint64_t now_ms;
-	uint64_t count;
+	uint64_t now_ms;  /* all that was due by then has fired */
+	uint64_t wake_ms; /* no slot needs a look before this */
 	struct io_timer *slots[IO_WHEEL_LEVELS][1 << IO_WHEEL_BITS];
 	uint64_t used[IO_WHEEL_LEVELS][(1 << IO_WHEEL_BITS) / 64]; /* which slots hold something */
 };
@@ -43,6 +43,6 @@ void io_wheel_set(struct io_wheel *, struct io_timer *, uint64_t due_ms);
 /* Fires all that are due at now_ms, in order of their millisecond. Timers armed by `fire` for now wait for the next call. */
 unsigned io_wheel_advance(struct io_wheel *, uint64_t now_ms);
 /* Milliseconds until the wheel wants to be advanced, never later than the earliest timer; -1 when empty. */
-int64_t io_wheel_next_ms(const struct io_wheel *);
+int64_t io_wheel_next_ms(struct io_wheel *);
 
 #endif

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include "io/backend.h"
+
+ssize_t io_sys_send(struct io_fd *fd, const struct iovec *iov, unsigned n, unsigned flags)
+{
+	int how = MSG_DONTWAIT | MSG_NOSIGNAL | (flags & IO_SEND_MORE ? MSG_MORE : 0);
+	ssize_t sent;
+
+	do {
+		if (n == 1) {
+			sent = send(fd->fd, iov->iov_base, iov->iov_len, how);
+		} else {
+			struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
+
+			sent = sendmsg(fd->fd, &msg, how);
+		}
+	} while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return sent;
+	if (errno != EAGAIN)
+		return -errno;
+	fd->ready &= (uint8_t)~IO_READY_OUT;
+	return -EAGAIN;
+}
+
+ssize_t io_sys_sendfile(struct io_fd *fd, int file, int64_t off, size_t len)
+{
+	off_t at = off;
+	ssize_t sent;
+
+	do {
+		sent = sendfile(fd->fd, file, &at, len);
+	} while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return sent;
+	if (errno != EAGAIN)
+		return -errno;
+	fd->ready &= (uint8_t)~IO_READY_OUT;
+	return -EAGAIN;
+}
+
+int io_sys_shutdown(struct io_fd *fd)
+{
+	return shutdown(fd->fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+void io_sys_set_reset(struct io_fd *fd)
+{
+	struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+	/* Only TCP has resets; elsewhere the failure changes nothing. */
+	(void)setsockopt(fd->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+int io_sys_name(struct io_fd *fd, bool peer, struct sockaddr_storage *addr, socklen_t *len)
+{
+	int rc;
+
+	*len = sizeof(*addr);
+	rc = peer ? getpeername(fd->fd, (struct sockaddr *)addr, len)
+		  : getsockname(fd->fd, (struct sockaddr *)addr, len);
+	return rc < 0 ? -errno : 0;
+}
+
+int io_sys_socket(int domain, int type)
+{
+	int fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
