@@ -363,6 +363,8 @@ void io_timer_set(struct io_loop *loop, struct io_timer *t, uint64_t after_ms)
 
 static const struct io_backend *const engines[] = {
 	[IO_ENGINE_EPOLL] = &io_backend_epoll,
+	[IO_ENGINE_POLL] = &io_backend_poll,
+	[IO_ENGINE_SELECT] = &io_backend_select,
 };
 
 static const char *const engine_names[] = {

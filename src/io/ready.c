@@ -134,6 +134,15 @@ void ready_wakeup(struct io_loop *loop)
 	} while (n < 0 && errno == EINTR);
 }
 
+void ready_take_wakeup(struct ready *r)
+{
+	uint64_t count;
+
+	/* Nothing to read means that it is quiet already. */
+	if (read(r->wake_fd, &count, sizeof(count)) < 0)
+		assert(errno == EAGAIN || errno == EINTR);
+}
+
 uint64_t ready_now_ns(struct io_loop *loop)
 {
 	(void)loop;

@@ -62,6 +62,8 @@ uint64_t ready_now_ns(struct io_loop *);
  * timeout for poll(2) in milliseconds, rounded up: never awake too early.
  */
 int ready_flush(struct ready *, int64_t timeout_ns);
+/* For level pollers: makes wake_fd quiet again. */
+void ready_take_wakeup(struct ready *);
 /* `events` are those of poll(2), which epoll shares. */
 void ready_event(struct ready *, struct io_fd *, unsigned events);
 
