@@ -55,7 +55,8 @@ static inline void source_wake(struct source *s)
 
 /*
  * A source over one segment: takes over its reference. It lives in `place`, which must outlive close.
- * With SEG_FILE, and a consumer that cannot take it, the bytes are read into buffers with pread.
+ * With SEG_FILE, and a consumer that cannot take it, the bytes are read into buffers with pread; a file that has
+ * become shorter fails with -EIO. Not for SEG_PIPE.
  */
 struct source_seg {
 	struct source source;
