@@ -42,9 +42,12 @@ struct h1_options {
  */
 struct h1_parser {
 	const uint8_t *base;
-	uint32_t line; /* start of the line being read */
-	uint32_t scan; /* bytes before it are known to be clean */
+	uint64_t repeated; /* mask of 1 << enum http_name: came more than once */
+	uint32_t line;     /* start of the line being read */
+	uint32_t scan;     /* bytes before it are known to be clean */
 	uint32_t fields_at;
+	uint32_t path_len; /* of the target: up to its '?' */
+	uint16_t dropped;  /* fields by rule 15; they count for rule 18 */
 	uint8_t state, empty_lines;
 };
 

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/fields.h"
+
+#include <errno.h>
+
+#include "base/compiler.h"
+#include "http/status.h"
+
+/* Most requests of browsers fit; the next step is the limit. */
+#define FIELDS_FIRST 24
+
+static SL_COLD int fields_grow(struct http_fields *f, struct arena *arena)
+{
+	if (f->count >= HTTP_FIELDS_MAX)
+		return -E2BIG;
+
+	unsigned cap = f->cap ? HTTP_FIELDS_MAX : FIELDS_FIRST;
+	struct http_field *v = arena_alloc(arena, cap * sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	if (f->count)
+		memcpy(v, f->v, f->count * sizeof(*v));
+	f->v = v;
+	f->cap = (uint16_t)cap;
+	return 0;
+}
+
+static inline int fields_append(struct http_fields *f, struct arena *arena, enum http_name id,
+				struct str name, struct str value)
+{
+	if (SL_UNLIKELY(f->count == f->cap)) {
+		int r = fields_grow(f, arena);
+
+		if (r)
+			return r;
+	}
+	struct http_field *field = &f->v[f->count++];
+
+	field->name = name;
+	field->value = value;
+	field->id = (uint16_t)id;
+	if (!f->first[id])
+		f->first[id] = (uint8_t)f->count;
+	return 0;
+}
+
+_Static_assert(HTTP_FIELDS_MAX <= UINT8_MAX, "first[] counts in bytes");
+
+int http_fields_add(struct http_fields *f, struct arena *arena, enum http_name id, struct str value)
+{
+	return fields_append(f, arena, id, http_name_h1(id), value);
+}
+
+int http_fields_add_named(struct http_fields *f, struct arena *arena, struct str name,
+			  struct str value)
+{
+	return fields_append(f, arena, http_name_find(name), name, value);
+}
+
+bool http_fields_next(const struct http_fields *f, enum http_name id, unsigned *at,
+		      struct str *value)
+{
+	unsigned i = *at;
+
+	if (!f->first[id])
+		return false;
+	if (i < f->first[id] - 1u)
+		i = f->first[id] - 1u;
+	while (i < f->count && f->v[i].id != id)
+		i++;
+	if (i >= f->count)
+		return false;
+	*value = f->v[i].value;
+	*at = i + 1;
+	return true;
+}
+
+enum http_method http_method_find(struct str s)
+{
+	switch (s.len) {
+	case 3:
+		return str_eq(s, STR("GET")) ? HTTP_GET
+		     : str_eq(s, STR("PUT")) ? HTTP_PUT
+					     : HTTP_METHOD_OTHER;
+	case 4:
+		return str_eq(s, STR("HEAD")) ? HTTP_HEAD
+		     : str_eq(s, STR("POST")) ? HTTP_POST
+					      : HTTP_METHOD_OTHER;
+	case 5:
+		return str_eq(s, STR("PATCH")) ? HTTP_PATCH
+		     : str_eq(s, STR("TRACE")) ? HTTP_TRACE
+					       : HTTP_METHOD_OTHER;
+	case 6:
+		return str_eq(s, STR("DELETE")) ? HTTP_DELETE : HTTP_METHOD_OTHER;
+	case 7:
+		return str_eq(s, STR("OPTIONS")) ? HTTP_OPTIONS
+		     : str_eq(s, STR("CONNECT")) ? HTTP_CONNECT
+						 : HTTP_METHOD_OTHER;
+	default:
+		return HTTP_METHOD_OTHER;
+	}
+}
+
+struct str http_status_text(unsigned status)
+{
+	switch (status) {
+#define X(code, text) \
+	case code:    \
+		return STR(text);
+		HTTP_STATUSES(X)
+#undef X
+	default:
+		return STR("");
+	}
+}

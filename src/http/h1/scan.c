@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/scan.h"
+
+#include "http/h1/parse.h"
+
+size_t h1_scan_value(const uint8_t *p, size_t n)
+{
+	return (size_t)(scan_ctl(p, p + n) - p);
+}
