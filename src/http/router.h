@@ -27,10 +27,13 @@ struct http_error_page {
 };
 
 struct http_route {
-	struct str
-		path; /* "/" ... ; matches itself and all below it at a segment boundary; one that does not end in "/" also "path/..." */
-	bool exact;   /* matches only itself */
-	uint32_t methods; /* mask of 1 << enum http_method; 0: all. Others get 405 with Allow */
+	/*
+	 * "/a/": itself and all below it. "/a": the same, and "/a/...", but not "/ab". Normalised (http/path.h).
+	 */
+	struct str path;
+	bool exact; /* matches only itself */
+	uint32_t
+		methods; /* mask of 1 << enum http_method, GET stands for HEAD too; 0: all. Others get 405 with Allow */
 	struct http_step steps[HTTP_STEPS_MAX];
 	unsigned step_count;
 	const struct handler_ops *handler;
@@ -53,7 +56,8 @@ struct http_site;
 struct http_router {
 	struct arena *arena; /* shared arena of the snapshot */
 	struct hash exact, suffix;
-	struct http_site *fallback, *sites;
+	struct http_site *fallback, *sites; /* the default; the first that was added */
+	struct http_site *only;             /* set while every host has the same site */
 	bool strict_hosts;
 };
 
@@ -62,8 +66,7 @@ struct http_limits {
 	uint32_t request_line_max, fields_bytes_max, fields_max;
 	uint64_t body_max;
 	uint32_t head_timeout_ms, stall_timeout_ms, idle_timeout_ms;
-	uint32_t
-		rate_min; /* bytes a second a body or a response must move, averaged over stall_timeout; 0: off */
+	uint32_t rate_min; /* bytes a second that must move, averaged over stall_timeout; 0: off */
 	uint32_t requests_max;    /* per connection */
 	uint32_t connections_max; /* per worker; 0: from RLIMIT_NOFILE */
 	bool keep_underscores, allow_connect, allow_trace;
