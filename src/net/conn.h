@@ -19,8 +19,10 @@ struct conn_ops {
 	int (*send)(struct conn *, struct seg);
 	uint8_t *(*reserve)(struct conn *, size_t);
 	void (*commit)(struct conn *, size_t);
+	void (*flush)(struct conn *);
 	void (*shutdown)(struct conn *);
 	void (*close)(struct conn *, int why);
+	void (*unpull)(struct conn *, struct seg);
 	int (*name_of)(struct conn *, bool peer, struct net_addr *);
 };
 
@@ -47,7 +49,7 @@ struct conn {
 	uint64_t bytes_in, bytes_out;
 	int error; /* first failure to send (-errno), or 0: then sends are swallowed and released */
 	uint8_t caps; /* seg kinds that are sent without copying */
-	uint8_t want_drained;
+	uint8_t want_drained; /* see conn_want_drained */
 };
 
 #define CONN_AHEAD_BYTES 65536
@@ -78,6 +80,18 @@ static inline void conn_commit(struct conn *c, size_t n)
 	c->ops->commit(c, n);
 }
 
+/* Sends what is queued now and not at the end of the turn. `drained` still comes only from the top of the loop. */
+static inline void conn_flush(struct conn *c)
+{
+	c->ops->flush(c);
+}
+
+/* Gives back input that was pulled, to be pulled again; takes the segment over. For handing a conn on. */
+static inline void conn_unpull(struct conn *c, struct seg s)
+{
+	c->ops->unpull(c, s);
+}
+
 /* True while more should not be sent; `drained` will come. */
 static inline bool conn_full(const struct conn *c)
 {
@@ -94,10 +108,13 @@ static inline void conn_shutdown(struct conn *c)
 }
 
 /*
- * why 0: what is queued is sent first, then FIN, then the peer's rest is read away for at most CONN_LINGER_MS
- * (so that the kernel does not reset what the peer has not read yet: RFC 9112 section 9.6), then closed. why < 0:
- * what is queued is dropped and the peer gets a reset. No wake and no drained after this; `closed` comes last.
+ * CONN_LINGER: what is queued is sent first, then FIN, then the peer's rest is read away for at most CONN_LINGER_MS
+ * (so that the kernel does not reset what the peer has not read yet: RFC 9112 section 9.6), then closed. CONN_DONE:
+ * the same without waiting for the peer, which has said that it sends no more. why < 0: what is queued is
+ * dropped and the peer gets a reset; also allowed later, to cut an orderly close short. No wake and no drained
+ * after this; `closed` comes last.
  */
+enum conn_end { CONN_LINGER = 0, CONN_DONE = 1 };
 static inline void conn_close(struct conn *c, int why)
 {
 	c->ops->close(c, why);

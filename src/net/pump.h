@@ -4,12 +4,13 @@
 
 #include "net/conn.h"
 
+#define PUMP_TO_END UINT64_MAX
+
 /*
  * Pulls while the conn is not full, waits for whichever side is slow. Embedded by its owner, zeroed.
  * `frame`, if set, is given each segment instead of conn_send and sends it framed (chunked coding); it takes
  * the segment over.
- * done: from the top of the loop or from inside pump_start; 0 when the source ended and every byte was handed to
- * the conn, else -errno (source->error or conn->error). The source is still open: the owner asks it for trailers
+ * done: from the top of the loop or from inside pump_start; 0 when every byte was handed to the conn, else -errno (source->error or conn->error). The source is still open: the owner asks it for trailers
  * and closes it.
  */
 struct pump {

@@ -1,0 +1,88 @@
+#include "net/pump.h"
+
+#include <assert.h>
+#include <errno.h>
+
+/* One pull asks for at most this much: a file segment may be larger than what the conn holds, for it holds no memory. */
+#define PUMP_WANT_MAX (2u * 1024 * 1024)
+
+enum pump_state {
+	PUMP_IDLE,    /* not started, stopped, or done */
+	PUMP_MOVING,  /* inside pump_move */
+	PUMP_SOURCE,  /* waits for the source's wake */
+	PUMP_CONN,    /* waits for the conn to drain */
+};
+
+static void pump_finish(struct pump *p, int result)
+{
+	p->state = PUMP_IDLE;
+	p->source->wake = NULL;
+	p->done(p, result);
+}
+
+/* 0 to go on, 1 when the pump waits, is done, or was stopped. */
+static int pump_one(struct pump *p)
+{
+	struct seg s;
+	uint64_t left = p->bytes_max - p->bytes;
+
+	if (!left || p->conn->error) {
+		pump_finish(p, left ? p->conn->error : 0);
+		return 1;
+	}
+	if (conn_full(p->conn)) {
+		p->state = PUMP_CONN;
+		return 1;
+	}
+	switch (source_pull(p->source, SL_MIN(left, PUMP_WANT_MAX), p->conn->caps, &s)) {
+	case PULL_DATA:
+		p->bytes += s.len;
+		(void)(p->frame ? p->frame(p, s) : conn_send(p->conn, s));
+		return 0;
+	case PULL_WAIT:
+		p->state = PUMP_SOURCE;
+		return 1;
+	case PULL_END:
+		pump_finish(p, p->bytes_max == PUMP_TO_END ? 0 : -ENODATA);
+		return 1;
+	case PULL_FAIL:
+		break;
+	}
+	pump_finish(p, p->source->error ? p->source->error : -EIO);
+	return 1;
+}
+
+static void pump_move(struct pump *p)
+{
+	p->state = PUMP_MOVING;
+	while (pump_one(p) == 0)
+		;
+}
+
+static void pump_woken(struct source *source, void *consumer)
+{
+	struct pump *p = consumer;
+
+	(void)source;
+	assert(p->state == PUMP_SOURCE);
+	pump_move(p);
+}
+
+void pump_start(struct pump *p)
+{
+	assert(p->state == PUMP_IDLE);
+	p->source->wake = pump_woken;
+	p->source->consumer = p;
+	pump_move(p);
+}
+
+void pump_stop(struct pump *p)
+{
+	p->state = PUMP_IDLE;
+}
+
+void pump_drained(struct pump *p)
+{
+	if (p->state == PUMP_CONN || (p->state == PUMP_SOURCE && p->conn->error))
+		pump_move(p);
+}
