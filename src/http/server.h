@@ -2,10 +2,12 @@
 #ifndef SLUICE_HTTP_SERVER_H
 #define SLUICE_HTTP_SERVER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
+#include "http/date.h"
 #include "http/router.h"
 #include "http/stream.h"
 
@@ -19,6 +21,11 @@ struct http_counts {
 	_Atomic uint64_t status[6]; /* [1] 1xx ... [5] 5xx */
 };
 
+/* The worker alone writes. */
+#define HTTP_COUNT(counter, n)                                                                     \
+	atomic_store_explicit(&(counter), atomic_load_explicit(&(counter), memory_order_relaxed) + (n),    \
+			      memory_order_relaxed)
+
 /* One handler state for each route of one configuration, in one worker. */
 struct http_generation {
 	struct http_generation *next;
@@ -27,48 +34,72 @@ struct http_generation {
 	uint32_t uses; /* streams, plus one while it is the current one */
 };
 
+/* After the last use. */
+void http_generation_free(struct http_generation *);
+
+/* A connection as the worker sees it, embedded by each wire. */
+struct http_session {
+	struct list link; /* in `idle` or `busy` */
+	const struct http_session_ops *ops;
+};
+struct http_session_ops {
+	void (*drain)(struct http_session *); /* close when the work in hand is done; at once when idle */
+	void (*abort)(struct http_session *); /* cut */
+};
+
 /* Called when a response is done, before on_close of the handler; the stream is still whole. why as in on_close. */
 typedef void http_log_fn(struct http_worker *, const struct http_stream *, int why);
 
 struct http_worker {
 	struct io_loop *loop;
-	struct http_generation *current;
+	struct http_generation *current, *old;
 	struct list idle; /* keep-alive connections between requests, oldest first */
 	struct list busy; /* the others */
-	uint32_t connections, connections_max;
+	uint32_t connections, connections_max; /* 0: no bound but the descriptors */
 	bool draining;
 	struct http_counts counts;
 	http_log_fn *log; /* NULL: off */
 	void *owner;      /* the program's worker */
 	unsigned index;
-	void (*drained)(struct http_worker
-				*); /* after http_worker_drain, when the last connection is gone */
-	int64_t date_s;             /* what `date` shows */
-	char date[32];              /* "Date: " is not part of it */
+	void (*drained)(struct http_worker *); /* after http_worker_drain: the last connection is gone */
+	uint64_t date_until_ns; /* `date` is right until then */
+	char date[HTTP_DATE_BYTES];
 };
 
 /* Takes a reference of the configuration. 0 or -errno. */
 int http_worker_init(struct http_worker *, struct io_loop *, struct http_config *);
 /* New requests use it; those in flight keep theirs. 0 or -errno (then the old one stays). */
 int http_worker_reload(struct http_worker *, struct http_config *);
-/* Serves HTTP/1 on it. Owns conn. */
+/*
+ * Serves HTTP/1 on it. Owns conn. `listener` is the number of its listening address: configurations keep the numbers of
+ * addresses that they share; a connection whose number has no router any more is closed after its request.
+ */
 void http_worker_serve(struct http_worker *, struct conn *, unsigned listener);
 /* Closes the oldest idle keep-alive connection. False when there is none. */
 bool http_worker_close_idle(struct http_worker *);
 /* Idle connections are closed, the others after their response (Connection: close); then `drained`. */
 void http_worker_drain(struct http_worker *);
-/* Cuts what is left. */
+/* Cuts what is left; `drained` follows from the loop. */
 void http_worker_abort(struct http_worker *);
+/* No connection may be left. */
 void http_worker_free(struct http_worker *);
 
+/* For wires: a session begins, does or waits for work, ends. begin is false when the worker is full. */
+bool http_session_begin(struct http_worker *, struct http_session *);
+void http_session_busy(struct http_worker *, struct http_session *);
+void http_session_idle(struct http_worker *, struct http_session *);
+void http_session_end(struct http_worker *, struct http_session *);
+
 /*
- * Routes a parsed request and opens its handler: for wires. Answers 404, 405, 421, 413 and OPTIONS itself. The
- * wire has set request, body, arena, caps and its ops.
+ * For wires: routes a parsed request and opens its handler. Answers 404, 405, 413, 421 and OPTIONS itself. The wire
+ * has zeroed the stream and set wire, worker, request, request_body, arena, caps and began_ns.
  */
-void http_stream_dispatch(struct http_stream *, const struct http_router *);
-/* The end: log, on_close, generation. For wires. */
+void http_stream_dispatch(struct http_stream *, unsigned listener);
+/* For wires: an answer without a handler, for a request that was refused before dispatch. */
+void http_stream_refuse(struct http_stream *, unsigned status);
+/* For wires, the end: log, on_close, generation; then the wire frees the arena. */
 void http_stream_finish(struct http_stream *, int why);
-/* The Date value, cached per second. */
+/* The Date value, made once a second. */
 struct str http_worker_date(struct http_worker *);
 
 #endif

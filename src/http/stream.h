@@ -47,6 +47,11 @@ struct handler_ops {
 	 */
 	int (*open)(void *state, struct http_stream *);
 	/*
+	 * Optional: the peer is gone and nobody wants the answer. The handler still answers, soon; http_reset will
+	 * do. At most once, from the top of the loop.
+	 */
+	void (*gone)(struct http_stream *);
+	/*
 	 * The last call, exactly once, when every segment is released; why is 0 when the whole response left,
 	 * else -errno. The arena dies after it. NULL: nothing to free.
 	 */
@@ -74,6 +79,7 @@ struct http_stream {
 	uint16_t status;   /* of the response, once it began */
 	uint8_t responded; /* http_respond, http_upgrade or http_reset was called */
 	uint64_t began_ns; /* first byte of the request */
+	uint64_t body_max;    /* of the request's body, by the route; past it the pull fails with -EMSGSIZE */
 	uint64_t body_bytes_in, body_bytes_out;
 };
 
@@ -93,8 +99,10 @@ int http_respond(struct http_stream *, const struct http_head *, struct source *
 
 /* The whole body in memory: `body` is copied into the arena unless `is_static`. */
 int http_respond_text(struct http_stream *, unsigned status, struct str type, struct str body);
-/* A plain error page (or the route's own), with Connection: close where the wire must. */
+/* A plain error page, or the route's own. */
 int http_respond_error(struct http_stream *, unsigned status);
+/* The same with fields of the caller's (Allow, Retry-After, Content-Range). */
+int http_respond_error_with(struct http_stream *, unsigned status, const struct http_field *, unsigned count);
 
 static inline int http_upgrade(struct http_stream *s, const struct http_head *head,
 			       http_upgraded *upgraded)

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Responses of the HTTP/1 wire: heads, framing, upgrade. */
+#include <assert.h>
+#include <errno.h>
+
+#include "base/seg.h"
+#include "base/slab.h"
+#include "http/h1/conn.h"
+
+/* Room for what the wire itself adds to a head: Server, Date, framing, Connection, and the empty line. */
+#define H1_OWN_FIELDS_BYTES 192
+/* Nearly every head fits here; larger ones are printed again with more room. */
+#define H1_HEAD_ROOM 1024
+#define H1_HEAD_ROOM_MAX (64 * 1024)
+/* "\r\n" + 16 digits + "\r\n" */
+#define H1_CHUNK_LINE 20
+
+/* Asked for once a connection, when a log or a handler wants it. */
+static _Thread_local struct slab peer_slab = SLAB_INIT("peer", sizeof(struct net_addr), 256);
+
+static uint8_t *put(uint8_t *p, struct str s)
+{
+	memcpy(p, s.p, s.len);
+	return p + s.len;
+}
+#define PUT(p, literal) put(p, STR(literal))
+
+static bool respond_has_body(const struct h1_stream *st, const struct http_head *head)
+{
+	return st->http.request.method != HTTP_HEAD && head->status != 204 && head->status != 304;
+}
+
+/* How the peer finds the end of the body; decides keep_alive and chunk_out. */
+static void respond_frame(struct h1_stream *st, const struct http_head *head, bool has_body)
+{
+	struct h1_conn *h1 = st->h1;
+
+	st->keep_alive = st->keep_alive && !h1->worker->draining;
+	if (!st->body_done && ((st->framing.expect_continue && !st->continued) ||
+			       (st->framing.body == H1_BODY_LENGTH && st->body_left > H1_REST_MAX)))
+		st->keep_alive = false;
+	if (!has_body || head->content_length >= 0)
+		return;
+	st->chunk_out = st->http.request.version >= 11;
+	if (!st->chunk_out)
+		st->keep_alive = false;
+}
+
+static uint8_t *respond_own_fields(struct h1_stream *st, const struct http_head *head, bool has_body,
+				   uint8_t *p)
+{
+	struct http_worker *w = st->http.worker;
+
+	if (w->current->config->limits.server_name)
+		p = PUT(p, "Server: sluice\r\n");
+	p = PUT(p, "Date: ");
+	p = put(p, http_worker_date(w));
+	if (st->chunk_out) {
+		p = PUT(p, "\r\nTransfer-Encoding: chunked");
+	} else if (head->content_length >= 0 && head->status != 204 &&
+		   (head->status != 304 || head->content_length > 0)) {
+		p = PUT(p, "\r\nContent-Length: ");
+		p += str_put_u64((char *)p, (uint64_t)head->content_length);
+	} else if (has_body && head->content_length < 0) {
+		/* Ends with the connection. */
+	}
+	if (!st->keep_alive)
+		p = PUT(p, "\r\nConnection: close");
+	else if (st->http.request.version == 10)
+		p = PUT(p, "\r\nConnection: keep-alive");
+	return PUT(p, "\r\n\r\n");
+}
+
+/* The whole head into out; the length, or -ENOBUFS. */
+static int respond_print(struct h1_stream *st, const struct http_head *head, bool has_body, uint8_t *out,
+			 size_t cap)
+{
+	const struct http_block *extra = st->http.route ? st->http.route->headers : NULL;
+	size_t tail = H1_OWN_FIELDS_BYTES + (extra ? extra->h1.len : 0);
+
+	if (cap < tail)
+		return -ENOBUFS;
+	int n = h1_print_head(head, out, cap - tail);
+	if (n < 0)
+		return n;
+	uint8_t *p = out + n;
+	if (extra)
+		p = put(p, extra->h1);
+	p = respond_own_fields(st, head, has_body, p);
+	return (int)(p - out);
+}
+
+static int respond_send_large_head(struct h1_stream *st, const struct http_head *head, bool has_body)
+{
+	for (size_t cap = 4 * H1_HEAD_ROOM; cap <= H1_HEAD_ROOM_MAX; cap *= 2) {
+		uint8_t *p = arena_alloc(&st->arena, cap);
+		if (!p)
+			return -ENOMEM;
+		int n = respond_print(st, head, has_body, p, cap);
+		if (n >= 0)
+			return conn_send(st->h1->conn, seg_mem(p, (size_t)n, NULL));
+	}
+	return -ENOBUFS;
+}
+
+static int respond_send_head(struct h1_stream *st, const struct http_head *head, bool has_body)
+{
+	uint8_t *p = conn_reserve(st->h1->conn, H1_HEAD_ROOM);
+
+	if (!p)
+		return -ENOMEM;
+	int n = respond_print(st, head, has_body, p, H1_HEAD_ROOM);
+	if (n == -ENOBUFS)
+		return respond_send_large_head(st, head, has_body);
+	if (n < 0)
+		return n;
+	conn_commit(st->h1->conn, (size_t)n);
+	return st->h1->conn->error;
+}
+
+static int respond_send_text(struct h1_stream *st, struct str text)
+{
+	uint8_t *p = conn_reserve(st->h1->conn, text.len);
+
+	if (!p)
+		return -ENOMEM;
+	memcpy(p, text.p, text.len);
+	conn_commit(st->h1->conn, text.len);
+	return 0;
+}
+
+/* pump.frame: one chunk for each segment. */
+static int respond_chunk(struct pump *pump, struct seg s)
+{
+	char line[H1_CHUNK_LINE];
+	unsigned n = str_put_hex(line, s.len);
+
+	memcpy(line + n, "\r\n", 2);
+	int err = respond_send_text(pump->owner, (struct str){line, n + 2});
+	if (err) {
+		seg_release(&s);
+		return err;
+	}
+	err = conn_send(pump->conn, s);
+	return err ? err : respond_send_text(pump->owner, STR("\r\n"));
+}
+
+static int respond_end_chunks(struct h1_stream *st)
+{
+	const struct http_fields *trailers =
+		st->response->ops->trailers ? st->response->ops->trailers(st->response) : NULL;
+	int err = respond_send_text(st, STR("0\r\n"));
+
+	for (unsigned i = 0; trailers && i < trailers->count && !err; i++) {
+		const struct http_field *f = &trailers->v[i];
+		size_t len = f->name.len + f->value.len + 4;
+		uint8_t *p = len <= CONN_RESERVE_MAX ? conn_reserve(st->h1->conn, len) : NULL;
+		if (!p)
+			return -ENOMEM;
+		p = put(PUT(put(p, f->name), ": "), f->value);
+		PUT(p, "\r\n");
+		conn_commit(st->h1->conn, len);
+	}
+	return err ? err : respond_send_text(st, STR("\r\n"));
+}
+
+/* Everything of this response is with the conn. */
+static void respond_complete(struct h1_stream *st)
+{
+	st->complete = true;
+	st->end_mark = st->h1->conn->bytes_out + st->h1->conn->queued;
+	h1_kick(st);
+}
+
+static void respond_pumped(struct pump *pump, int result)
+{
+	struct h1_stream *st = pump->owner;
+
+	st->http.body_bytes_out = pump->bytes;
+	if (!result && st->chunk_out)
+		result = respond_end_chunks(st);
+	source_close(st->response, result);
+	st->response = NULL;
+	if (result)
+		h1_fail(st->h1, result);
+	else
+		respond_complete(st);
+}
+
+static void respond_start_body(struct h1_stream *st, const struct http_head *head, struct source *body)
+{
+	st->response = body;
+	st->pump = (struct pump){
+		.source = body,
+		.conn = st->h1->conn,
+		.bytes_max = head->content_length >= 0 ? (uint64_t)head->content_length : PUMP_TO_END,
+		.frame = st->chunk_out ? respond_chunk : NULL,
+		.done = respond_pumped,
+		.owner = st,
+	};
+	pump_start(&st->pump);
+}
+
+/* -errno when no answer can be given any more. */
+static int respond_refused(const struct h1_stream *st)
+{
+	return st->h1->state == H1_OPEN && !st->h1->conn->error ? 0 : -EPIPE;
+}
+
+static int h1_respond(struct http_stream *s, const struct http_head *head, struct source *body)
+{
+	struct h1_stream *st = h1_stream_of(s);
+	struct h1_conn *h1 = st->h1;
+	int err = respond_refused(st);
+	bool has_body = respond_has_body(st, head);
+
+	if (!err) {
+		/* Without a source there is nothing to come: the length is known. */
+		struct http_head known = *head;
+		if (!body && has_body)
+			known.content_length = 0;
+		respond_frame(st, &known, has_body);
+		err = respond_send_head(st, &known, has_body);
+	}
+	if (err) {
+		if (body)
+			source_close(body, err);
+		h1_fail(h1, err);
+		h1_kick(st);
+		return err;
+	}
+	h1_set_state(h1, H1_BODY);
+	if (body && has_body) {
+		respond_start_body(st, head, body);
+		return 0;
+	}
+	if (body)
+		source_close(body, 0);
+	respond_complete(st);
+	return 0;
+}
+
+static int h1_inform(struct http_stream *s, const struct http_head *head)
+{
+	struct h1_stream *st = h1_stream_of(s);
+	struct conn *conn = st->h1->conn;
+
+	if (head->status < 100 || head->status > 199 || head->status == 101 || s->responded)
+		return -EINVAL;
+	if (s->request.version < 11)
+		return 0;
+	if (respond_refused(st))
+		return -EPIPE;
+	uint8_t *p = conn_reserve(conn, CONN_RESERVE_MAX);
+	if (!p)
+		return -ENOMEM;
+	int n = h1_print_head(head, p, CONN_RESERVE_MAX - 2);
+	if (n < 0)
+		return n;
+	PUT(p + n, "\r\n");
+	conn_commit(conn, (size_t)n + 2);
+	return conn->error;
+}
+
+static int h1_upgrade(struct http_stream *s, const struct http_head *head, http_upgraded *upgraded)
+{
+	struct h1_stream *st = h1_stream_of(s);
+
+	if (s->responded || head->status != 101 || !st->framing.upgrade || !st->body_done)
+		return -EINVAL;
+	int err = respond_refused(st);
+	if (err)
+		return err;
+	uint8_t *p = conn_reserve(st->h1->conn, CONN_RESERVE_MAX);
+	if (!p)
+		return -ENOMEM;
+	int n = h1_print_head(head, p, CONN_RESERVE_MAX - 32);
+	if (n < 0)
+		return n;
+	uint8_t *end = PUT(p + n, "Connection: Upgrade\r\n\r\n");
+	conn_commit(st->h1->conn, (size_t)(end - p));
+	s->responded = true;
+	s->status = 101;
+	st->upgraded = upgraded;
+	h1_set_state(st->h1, H1_UPGRADED);
+	h1_kick(st);
+	return 0;
+}
+
+static void h1_reset(struct http_stream *s, enum http_error error)
+{
+	struct h1_stream *st = h1_stream_of(s);
+	static const int why[] = {
+		[HTTP_ERROR_INTERNAL] = -EIO,
+		[HTTP_ERROR_CANCEL] = -ECANCELED,
+		[HTTP_ERROR_TRUNCATED] = -ENODATA,
+	};
+
+	s->responded = true;
+	h1_fail(st->h1, why[error]);
+	h1_kick(st);
+}
+
+static int h1_peer(struct http_stream *s, bool peer, struct net_addr *a)
+{
+	struct h1_conn *h1 = h1_stream_of(s)->h1;
+
+	if (peer && h1->peer) {
+		*a = *h1->peer;
+		return 0;
+	}
+	int err = h1->conn ? conn_name(h1->conn, peer, a) : -ENOTCONN;
+	if (!err && peer && (h1->peer = slab_alloc(&peer_slab)))
+		*h1->peer = *a;
+	return err;
+}
+
+void h1_peer_free(struct h1_conn *h1)
+{
+	slab_free(&peer_slab, h1->peer);
+	h1->peer = NULL;
+}
+
+const struct http_wire_ops h1_wire_ops = {
+	.name = "http/1.1",
+	.inform = h1_inform,
+	.respond = h1_respond,
+	.upgrade = h1_upgrade,
+	.reset = h1_reset,
+	.peer = h1_peer,
+};
