@@ -22,8 +22,9 @@ struct http_counts {
 };
 
 /* The worker alone writes. */
-#define HTTP_COUNT(counter, n)                                                                     \
-	atomic_store_explicit(&(counter), atomic_load_explicit(&(counter), memory_order_relaxed) + (n),    \
+#define HTTP_COUNT(counter, n)                                                              \
+	atomic_store_explicit(&(counter),                                                   \
+			      atomic_load_explicit(&(counter), memory_order_relaxed) + (n), \
 			      memory_order_relaxed)
 
 /* One handler state for each route of one configuration, in one worker. */
@@ -43,7 +44,8 @@ struct http_session {
 	const struct http_session_ops *ops;
 };
 struct http_session_ops {
-	void (*drain)(struct http_session *); /* close when the work in hand is done; at once when idle */
+	void (*drain)(
+		struct http_session *); /* close when the work in hand is done; at once when idle */
 	void (*abort)(struct http_session *); /* cut */
 };
 
@@ -61,8 +63,9 @@ struct http_worker {
 	http_log_fn *log; /* NULL: off */
 	void *owner;      /* the program's worker */
 	unsigned index;
-	void (*drained)(struct http_worker *); /* after http_worker_drain: the last connection is gone */
-	uint64_t date_until_ns; /* `date` is right until then */
+	void (*drained)(
+		struct http_worker *); /* after http_worker_drain: the last connection is gone */
+	uint64_t date_until_ns;        /* `date` is right until then */
 	char date[HTTP_DATE_BYTES];
 };
 

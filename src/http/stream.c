@@ -25,15 +25,16 @@ int http_respond(struct http_stream *s, const struct http_head *head, struct sou
 	return s->wire->respond(s, head, body);
 }
 
-static int stream_respond_page(struct http_stream *s, struct http_head *head, struct str type, struct str body)
+static int stream_respond_page(struct http_stream *s, struct http_head *head, struct str type,
+			       struct str body)
 {
 	struct source_seg *place = arena_alloc(s->arena, sizeof(*place));
 
 	if (!place || http_fields_add(&head->fields, s->arena, HTTP_CONTENT_TYPE, type))
 		return -ENOMEM;
 	head->content_length = (int64_t)body.len;
-	return http_respond(s, head,
-			    body.len ? source_seg_init(place, seg_mem(body.p, body.len, NULL)) : NULL);
+	return http_respond(
+		s, head, body.len ? source_seg_init(place, seg_mem(body.p, body.len, NULL)) : NULL);
 }
 
 int http_respond_text(struct http_stream *s, unsigned status, struct str type, struct str body)
@@ -61,9 +62,10 @@ int http_respond_error_with(struct http_stream *s, unsigned status, const struct
 	const struct http_error_page *page = stream_error_page(s, status);
 
 	for (unsigned i = 0; i < count; i++) {
-		int err = fields[i].id ? http_fields_add(&head.fields, s->arena, fields[i].id, fields[i].value)
-				       : http_fields_add_named(&head.fields, s->arena, fields[i].name,
-							       fields[i].value);
+		int err = fields[i].id ? http_fields_add(&head.fields, s->arena, fields[i].id,
+							 fields[i].value)
+				       : http_fields_add_named(&head.fields, s->arena,
+							       fields[i].name, fields[i].value);
 		if (err)
 			return err;
 	}
@@ -91,10 +93,10 @@ int http_respond_error(struct http_stream *s, unsigned status)
 static struct str stream_allow(struct http_stream *s, uint32_t allow)
 {
 	static const struct str names[] = {
-		[HTTP_GET] = STR("GET"),	 [HTTP_HEAD] = STR("HEAD"),
-		[HTTP_POST] = STR("POST"),	 [HTTP_PUT] = STR("PUT"),
-		[HTTP_DELETE] = STR("DELETE"),	 [HTTP_OPTIONS] = STR("OPTIONS"),
-		[HTTP_PATCH] = STR("PATCH"),	 [HTTP_CONNECT] = STR("CONNECT"),
+		[HTTP_GET] = STR("GET"),       [HTTP_HEAD] = STR("HEAD"),
+		[HTTP_POST] = STR("POST"),     [HTTP_PUT] = STR("PUT"),
+		[HTTP_DELETE] = STR("DELETE"), [HTTP_OPTIONS] = STR("OPTIONS"),
+		[HTTP_PATCH] = STR("PATCH"),   [HTTP_CONNECT] = STR("CONNECT"),
 		[HTTP_TRACE] = STR("TRACE"),
 	};
 	char *text = arena_alloc(s->arena, 96);
@@ -117,7 +119,8 @@ static struct str stream_allow(struct http_stream *s, uint32_t allow)
 
 static int stream_respond_allow(struct http_stream *s, uint32_t allow, unsigned status)
 {
-	struct http_field field = {.id = HTTP_ALLOW, .value = stream_allow(s, allow | 1u << HTTP_OPTIONS)};
+	struct http_field field = {.id = HTTP_ALLOW,
+				   .value = stream_allow(s, allow | 1u << HTTP_OPTIONS)};
 	struct http_head head = {.status = (uint16_t)status};
 
 	if (!field.value.p)
@@ -178,7 +181,8 @@ static int stream_route(struct http_stream *s, unsigned listener)
 	s->body_max = config->limits.body_max;
 	if (listener >= config->router_count || !config->routers[listener])
 		return http_respond_error(s, 421);
-	enum http_match match = http_router_match(config->routers[listener], &s->request, &s->route, &allow);
+	enum http_match match =
+		http_router_match(config->routers[listener], &s->request, &s->route, &allow);
 	bool options = s->request.method == HTTP_OPTIONS;
 	if (options && str_eq(s->request.path, STR("*")))
 		return stream_respond_allow(s, 1u << HTTP_GET | 1u << HTTP_HEAD, 204);

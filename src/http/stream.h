@@ -15,6 +15,7 @@ struct conn;
 struct http_stream;
 struct http_worker;
 struct http_route;
+struct http_generation;
 
 enum http_error {
 	HTTP_ERROR_INTERNAL,  /* ours */
@@ -68,6 +69,8 @@ struct http_stream {
 	void *data;                        /* the handler's own, for this stream */
 	struct http_worker *worker;
 	struct http_route *route; /* NULL when no site or route matched */
+	struct http_generation
+		*generation; /* the configuration that it began under; NULL before dispatch */
 	struct http_head request;
 	/*
 	 * NULL when there is no body. Pulled by the handler when and if it wants; the first pull answers Expect:
@@ -79,7 +82,8 @@ struct http_stream {
 	uint16_t status;   /* of the response, once it began */
 	uint8_t responded; /* http_respond, http_upgrade or http_reset was called */
 	uint64_t began_ns; /* first byte of the request */
-	uint64_t body_max;    /* of the request's body, by the route; past it the pull fails with -EMSGSIZE */
+	uint64_t
+		body_max; /* of the request's body, by the route; past it the pull fails with -EMSGSIZE */
 	uint64_t body_bytes_in, body_bytes_out;
 };
 
@@ -97,12 +101,13 @@ static inline int http_inform(struct http_stream *s, const struct http_head *hea
  */
 int http_respond(struct http_stream *, const struct http_head *, struct source *body);
 
-/* The whole body in memory: `body` is copied into the arena unless `is_static`. */
+/* The whole body in memory; `body` is copied into the arena. 0 or -errno; nothing was answered on failure. */
 int http_respond_text(struct http_stream *, unsigned status, struct str type, struct str body);
 /* A plain error page, or the route's own. */
 int http_respond_error(struct http_stream *, unsigned status);
 /* The same with fields of the caller's (Allow, Retry-After, Content-Range). */
-int http_respond_error_with(struct http_stream *, unsigned status, const struct http_field *, unsigned count);
+int http_respond_error_with(struct http_stream *, unsigned status, const struct http_field *,
+			    unsigned count);
 
 static inline int http_upgrade(struct http_stream *s, const struct http_head *head,
 			       http_upgraded *upgraded)

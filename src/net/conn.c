@@ -51,7 +51,7 @@ struct plain {
 	bool shut : 1;      /* FIN is wanted or sent */
 	bool fin_sent : 1;
 	bool was_full : 1;
-	bool failed : 1;    /* a failure to send was reported */
+	bool failed : 1; /* a failure to send was reported */
 	bool no_linger : 1;
 };
 
@@ -325,7 +325,8 @@ static void plain_push(struct plain *p)
 	size_t budget = PLAIN_TURN_BYTES;
 
 	while (p->out.bytes && !p->sender && !p->conn.error) {
-		ssize_t n = p->out.head->seg.kind == SEG_FILE ? plain_send_file(p) : plain_send_mem(p);
+		ssize_t n =
+			p->out.head->seg.kind == SEG_FILE ? plain_send_file(p) : plain_send_mem(p);
 		if (n < 0) {
 			plain_fail(p, (int)n);
 			return;
@@ -346,7 +347,8 @@ static void plain_linger_over(struct io_timer *t)
 
 static void plain_begin_linger(struct plain *p)
 {
-	if (p->no_linger || p->eof || p->conn.source.error || !(p->linger = slab_zalloc(&linger_slab))) {
+	if (p->no_linger || p->eof || p->conn.source.error ||
+	    !(p->linger = slab_zalloc(&linger_slab))) {
 		plain_io_close(p);
 		return;
 	}

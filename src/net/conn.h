@@ -48,7 +48,7 @@ struct conn {
 	void *consumer; /* for drained and closed; source.consumer is the puller's */
 	uint64_t bytes_in, bytes_out;
 	int error; /* first failure to send (-errno), or 0: then sends are swallowed and released */
-	uint8_t caps; /* seg kinds that are sent without copying */
+	uint8_t caps;         /* seg kinds that are sent without copying */
 	uint8_t want_drained; /* see conn_want_drained */
 };
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "io/io.h"
 #include "net/addr.h"
 
@@ -56,10 +57,14 @@ struct net_listener {
 	const struct net_listener_events *events;
 	void *owner;
 	int reserve;
+	struct log_rate log;
 	uint64_t accepted, refused;
 	void (*stopped)(struct net_listener *);
 };
 #define NET_STARVED_MS 50
+/* Turned away in one go, and taken from the backlog at a stop. */
+#define NET_REFUSE_MAX 64
+#define NET_DRAIN_MAX 4096
 
 /* Takes over `fd`. 0 or -errno. */
 int net_listener_start(struct net_listener *, struct io_loop *, int fd,

@@ -7,10 +7,10 @@
 #define PUMP_WANT_MAX (2u * 1024 * 1024)
 
 enum pump_state {
-	PUMP_IDLE,    /* not started, stopped, or done */
-	PUMP_MOVING,  /* inside pump_move */
-	PUMP_SOURCE,  /* waits for the source's wake */
-	PUMP_CONN,    /* waits for the conn to drain */
+	PUMP_IDLE,   /* not started, stopped, or done */
+	PUMP_MOVING, /* inside pump_move */
+	PUMP_SOURCE, /* waits for the source's wake */
+	PUMP_CONN,   /* waits for the conn to drain */
 };
 
 static void pump_finish(struct pump *p, int result)

@@ -97,9 +97,9 @@ static enum pull body_pull(struct source *source, size_t want, unsigned kinds, s
 		}
 		if (r != PULL_DATA)
 			return body_fail(st, st->h1->conn->source.error ? st->h1->conn->source.error
-									  : -ECONNRESET);
+									: -ECONNRESET);
 		r = st->framing.body == H1_BODY_CHUNKED ? body_chunked(st, want, out)
-							  : body_counted(st, want, out);
+							: body_counted(st, want, out);
 		if (r != PULL_WAIT)
 			return r;
 	}
@@ -128,12 +128,13 @@ static const struct source_ops body_ops = {
 
 void h1_body_init(struct h1_stream *st)
 {
-	st->body_done = st->framing.body == H1_BODY_NONE ||
-			(st->framing.body == H1_BODY_LENGTH && st->http.request.content_length == 0);
+	st->body_done = st->framing.body == H1_BODY_NONE || (st->framing.body == H1_BODY_LENGTH &&
+							     st->http.request.content_length == 0);
 	if (st->body_done)
 		return;
 	st->body.ops = &body_ops;
-	st->body_left = st->framing.body == H1_BODY_LENGTH ? (uint64_t)st->http.request.content_length : 0;
+	st->body_left =
+		st->framing.body == H1_BODY_LENGTH ? (uint64_t)st->http.request.content_length : 0;
 	st->chunked.arena = &st->arena;
 	st->http.request_body = &st->body;
 }

@@ -32,7 +32,7 @@ struct h1_stream {
 	struct h1_parser parser;
 	struct h1_request framing;
 	struct seg_owner *head_owner; /* of the bytes that the request's views point into */
-	uint8_t *copy;		      /* or a copy, when the head came in pieces */
+	uint8_t *copy;                /* or a copy, when the head came in pieces */
 	uint32_t copy_len, copy_cap;
 	/* the request's body */
 	struct source body;
@@ -54,10 +54,10 @@ struct h1_conn {
 	struct http_worker *worker;
 	struct conn *conn;
 	struct io_timer timer;
-	struct h1_stream *stream;	    /* being read or answered */
+	struct h1_stream *stream;          /* being read or answered */
 	struct h1_stream *flushing, *last; /* answered, not all left; oldest first */
-	struct seg in;			    /* pulled, not yet consumed */
-	struct net_addr *peer;		    /* when somebody asked */
+	struct seg in;                     /* pulled, not yet consumed */
+	struct net_addr *peer;             /* when somebody asked */
 	uint32_t requests, mark; /* mark: progress at the last look of the timer, cut to 32 bits */
 	uint16_t listener;
 	uint8_t state, flushing_count, timer_kind;

@@ -46,8 +46,7 @@ static void respond_frame(struct h1_stream *st, const struct http_head *head, bo
 		st->keep_alive = false;
 }
 
-static uint8_t *respond_own_fields(struct h1_stream *st, const struct http_head *head, bool has_body,
-				   uint8_t *p)
+static uint8_t *respond_own_fields(struct h1_stream *st, const struct http_head *head, uint8_t *p)
 {
 	struct http_worker *w = st->http.worker;
 
@@ -61,8 +60,6 @@ static uint8_t *respond_own_fields(struct h1_stream *st, const struct http_head 
 		   (head->status != 304 || head->content_length > 0)) {
 		p = PUT(p, "\r\nContent-Length: ");
 		p += str_put_u64((char *)p, (uint64_t)head->content_length);
-	} else if (has_body && head->content_length < 0) {
-		/* Ends with the connection. */
 	}
 	if (!st->keep_alive)
 		p = PUT(p, "\r\nConnection: close");
@@ -72,7 +69,7 @@ static uint8_t *respond_own_fields(struct h1_stream *st, const struct http_head 
 }
 
 /* The whole head into out; the length, or -ENOBUFS. */
-static int respond_print(struct h1_stream *st, const struct http_head *head, bool has_body, uint8_t *out,
+static int respond_print(struct h1_stream *st, const struct http_head *head, uint8_t *out,
 			 size_t cap)
 {
 	const struct http_block *extra = st->http.route ? st->http.route->headers : NULL;
@@ -86,32 +83,32 @@ static int respond_print(struct h1_stream *st, const struct http_head *head, boo
 	uint8_t *p = out + n;
 	if (extra)
 		p = put(p, extra->h1);
-	p = respond_own_fields(st, head, has_body, p);
+	p = respond_own_fields(st, head, p);
 	return (int)(p - out);
 }
 
-static int respond_send_large_head(struct h1_stream *st, const struct http_head *head, bool has_body)
+static int respond_send_large_head(struct h1_stream *st, const struct http_head *head)
 {
 	for (size_t cap = 4 * H1_HEAD_ROOM; cap <= H1_HEAD_ROOM_MAX; cap *= 2) {
 		uint8_t *p = arena_alloc(&st->arena, cap);
 		if (!p)
 			return -ENOMEM;
-		int n = respond_print(st, head, has_body, p, cap);
+		int n = respond_print(st, head, p, cap);
 		if (n >= 0)
 			return conn_send(st->h1->conn, seg_mem(p, (size_t)n, NULL));
 	}
 	return -ENOBUFS;
 }
 
-static int respond_send_head(struct h1_stream *st, const struct http_head *head, bool has_body)
+static int respond_send_head(struct h1_stream *st, const struct http_head *head)
 {
 	uint8_t *p = conn_reserve(st->h1->conn, H1_HEAD_ROOM);
 
 	if (!p)
 		return -ENOMEM;
-	int n = respond_print(st, head, has_body, p, H1_HEAD_ROOM);
+	int n = respond_print(st, head, p, H1_HEAD_ROOM);
 	if (n == -ENOBUFS)
-		return respond_send_large_head(st, head, has_body);
+		return respond_send_large_head(st, head);
 	if (n < 0)
 		return n;
 	conn_commit(st->h1->conn, (size_t)n);
@@ -187,13 +184,15 @@ static void respond_pumped(struct pump *pump, int result)
 		respond_complete(st);
 }
 
-static void respond_start_body(struct h1_stream *st, const struct http_head *head, struct source *body)
+static void respond_start_body(struct h1_stream *st, const struct http_head *head,
+			       struct source *body)
 {
 	st->response = body;
 	st->pump = (struct pump){
 		.source = body,
 		.conn = st->h1->conn,
-		.bytes_max = head->content_length >= 0 ? (uint64_t)head->content_length : PUMP_TO_END,
+		.bytes_max =
+			head->content_length >= 0 ? (uint64_t)head->content_length : PUMP_TO_END,
 		.frame = st->chunk_out ? respond_chunk : NULL,
 		.done = respond_pumped,
 		.owner = st,
@@ -220,7 +219,7 @@ static int h1_respond(struct http_stream *s, const struct http_head *head, struc
 		if (!body && has_body)
 			known.content_length = 0;
 		respond_frame(st, &known, has_body);
-		err = respond_send_head(st, &known, has_body);
+		err = respond_send_head(st, &known);
 	}
 	if (err) {
 		if (body)

@@ -130,8 +130,8 @@ static int head_parse_at(struct h1_stream *st, const uint8_t *base, size_t len)
 		.fields_max = limits->fields_max,
 	};
 	const char *why = NULL;
-	int n = h1_parse_request(&st->parser, &options, base, len, &st->arena, &st->http.request, &st->framing,
-				 &why);
+	int n = h1_parse_request(&st->parser, &options, base, len, &st->arena, &st->http.request,
+				 &st->framing, &why);
 
 	if (n < 0 && n != -ENOMEM)
 		log_debug("http/1: request refused with %d: %s", -n, why ? why : "");
