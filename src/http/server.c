@@ -9,19 +9,6 @@
 #include "http/h1/wire.h"
 #include "net/conn.h"
 
-const struct http_limits http_limits_default = {
-	.request_line_max = 8192,
-	.fields_bytes_max = 32768,
-	.fields_max = HTTP_FIELDS_MAX,
-	.body_max = 10u * 1024 * 1024,
-	.head_timeout_ms = 10000,
-	.stall_timeout_ms = 30000,
-	.idle_timeout_ms = 60000,
-	.rate_min = 240,
-	.requests_max = 10000,
-	.server_name = true,
-};
-
 void http_generation_free(struct http_generation *g)
 {
 	for (unsigned i = 0; i < g->config->route_count; i++) {
