@@ -365,6 +365,7 @@ static const struct io_backend *const engines[] = {
 	[IO_ENGINE_EPOLL] = &io_backend_epoll,
 	[IO_ENGINE_POLL] = &io_backend_poll,
 	[IO_ENGINE_SELECT] = &io_backend_select,
+	[IO_ENGINE_SIM] = &io_backend_sim,
 };
 
 static const char *const engine_names[] = {
