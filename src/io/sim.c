@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /* The simulated world: chance, virtual time, the queue of events, and the loops that live in it. */
-/* SPDX-License-Identifier: Apache-2.0 */
+
 #include "io/sim.h"
 
 #include <assert.h>

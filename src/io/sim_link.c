@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /* Connections of the simulated world: what travels on them, how it is read and written, and how they break. */
-/* SPDX-License-Identifier: Apache-2.0 */
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /* Sockets of the simulated world: descriptors, listening, connecting, accepting, closing. */
-/* SPDX-License-Identifier: Apache-2.0 */
+
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>

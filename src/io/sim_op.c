@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /* Operations of loops in the simulated world: served when their socket or their file is due. */
-/* SPDX-License-Identifier: Apache-2.0 */
+
 #include <assert.h>
 #include <errno.h>
 #include <linux/openat2.h>
