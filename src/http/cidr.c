@@ -32,7 +32,7 @@ bool http_cidr_parse(struct str text, struct http_cidr *cidr)
 	char zero[INET6_ADDRSTRLEN];
 	uint64_t bits;
 
-	if (address.len >= sizeof(zero) || str_find_byte(address, '\0') >= 0)
+	if (!address.len || address.len >= sizeof(zero) || str_find_byte(address, '\0') >= 0)
 		return false;
 	memcpy(zero, address.p, address.len);
 	zero[address.len] = '\0';

@@ -65,6 +65,14 @@ static inline int hex_digit(uint8_t b)
 	return -1;
 }
 
+/* One byte of extensions, the ';' among them. */
+static bool count_ext(struct h1_chunked *c)
+{
+	if (++c->ext > H1_CHUNK_EXT_MAX || ++c->ext_sum > H1_CHUNK_EXT_SUM_MAX)
+		return refuse(c, "too many bytes of chunk extensions");
+	return true;
+}
+
 static bool take_size(struct h1_chunked *c, uint8_t b)
 {
 	int digit = hex_digit(b);
@@ -84,10 +92,9 @@ static bool take_size(struct h1_chunked *c, uint8_t b)
 	}
 	if (b != ';')
 		return refuse(c, "a chunk size that goes on");
-	c->ext = 1;
-	c->ext_sum++;
+	c->ext = 0;
 	set_state(c, CHUNK_EXT);
-	return true;
+	return count_ext(c);
 }
 
 static bool take_ext(struct h1_chunked *c, uint8_t b)
@@ -98,9 +105,7 @@ static bool take_ext(struct h1_chunked *c, uint8_t b)
 	}
 	if ((b < 0x20 && b != '\t') || b == 0x7f)
 		return refuse(c, "a control character in a chunk extension");
-	if (++c->ext > H1_CHUNK_EXT_MAX || ++c->ext_sum > H1_CHUNK_EXT_SUM_MAX)
-		return refuse(c, "too many bytes of chunk extensions");
-	return true;
+	return count_ext(c);
 }
 
 /* Counts a byte of the trailers, and keeps it if anybody wants them. */

@@ -2,6 +2,7 @@
 #ifndef SLUICE_TEST_UNIT_HTTP_H1_HEADS_H
 #define SLUICE_TEST_UNIT_HTTP_H1_HEADS_H
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
