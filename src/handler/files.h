@@ -20,24 +20,28 @@ struct files_pattern {
 };
 
 struct files_type {
-	struct str extension; /* without the dot, lower case; or a whole lower-case name without a dot */
-	struct str type;      /* sent as it is: no charset is added */
+	struct str
+		extension; /* without the dot, lower case; or a whole lower-case name without a dot */
+	struct str type;   /* sent as it is: no charset is added */
 };
 
 struct files_compress {
-	unsigned codings;       /* mask of 1 << enum http_coding; 0: off. What the build lacks is ignored */
-	const struct str *types; /* "text/html", or "text/" for all below it; parameters do not count */
-	unsigned type_count;    /* 0: files_compress_types */
+	unsigned
+		codings; /* mask of 1 << enum http_coding; 0: off. What the build lacks is ignored */
+	const struct str
+		*types;      /* "text/html", or "text/" for all below it; parameters do not count */
+	unsigned type_count; /* 0: files_compress_types */
 	uint64_t size_min, size_max;
-	int level;              /* 0: gzip 6, br 5, zstd 3; else 1 to 19, cut to what the coding knows */
+	int level; /* 0: gzip 6, br 5, zstd 3; else 1 to 19, cut to what the coding knows */
 };
 
 /* For one route in one worker. */
 struct files_cache {
-	uint32_t entries_max;   /* 0: nothing is kept between requests */
-	uint64_t bytes_max;     /* contents in memory; 0: none */
+	uint32_t entries_max;    /* 0: nothing is kept between requests */
+	uint64_t bytes_max;      /* contents in memory; 0: none */
 	uint64_t file_bytes_max; /* a larger file is sent from its descriptor */
-	uint32_t revalidate_ms; /* how long an entry is trusted before the folder is asked again; 0: every time */
+	uint32_t
+		revalidate_ms; /* how long an entry is trusted before the folder is asked again; 0: every time */
 };
 
 /*
@@ -45,8 +49,8 @@ struct files_cache {
  * files_config_init.
  */
 struct files_config {
-	struct str root;        /* followed anew when it is moved or replaced */
-	struct str strip;       /* taken off the front of the request's path: "/static"; empty: nothing */
+	struct str root;  /* followed anew when it is moved or replaced */
+	struct str strip; /* taken off the front of the request's path: "/static"; empty: nothing */
 	const struct str *index; /* names tried in a folder, in order */
 	unsigned index_count;
 	/*
@@ -55,17 +59,18 @@ struct files_config {
 	 */
 	const struct str *tries;
 	unsigned try_count;
-	bool listing;           /* of folders without an index */
-	bool hidden;            /* serve names that begin with a dot; /.well-known/ is always served */
-	bool no_symlinks;       /* refuse all; otherwise those that stay within root are followed */
+	bool listing;     /* of folders without an index */
+	bool hidden;      /* serve names that begin with a dot; /.well-known/ is always served */
+	bool no_symlinks; /* refuse all; otherwise those that stay within root are followed */
 	bool no_etag;
-	unsigned precompressed; /* mask of 1 << enum http_coding: FILE.gz, FILE.br, FILE.zst beside FILE, unless older */
+	unsigned
+		precompressed; /* mask of 1 << enum http_coding: FILE.gz, FILE.br, FILE.zst beside FILE, unless older */
 	struct files_compress compress;
 	struct files_cache cache;
 	const struct files_type *types; /* before the built-in table */
 	unsigned type_count;
-	struct str default_type; /* of unknown extensions */
-	struct str charset;     /* of the built-in text types; empty: none */
+	struct str default_type;          /* of unknown extensions */
+	struct str charset;               /* of the built-in text types; empty: none */
 	const struct http_field *headers; /* sent with every file, also with 304 */
 	unsigned header_count;
 	const struct files_pattern *cache_control; /* the first that matches */
