@@ -23,9 +23,9 @@ struct status_snapshot {
 	struct str version, engine, features;
 	uint64_t pid, uptime_s;
 	int64_t started_unix_s;
-	uint64_t config_generation;    /* 1 at start, one more with each reload */
+	uint64_t config_generation; /* 1 at start, one more with each reload */
 	int64_t config_loaded_unix_s;
-	struct str config_file;        /* empty: none */
+	struct str config_file; /* empty: none */
 	uint8_t draining;
 	const struct status_counts *workers;
 	unsigned worker_count;
