@@ -100,11 +100,41 @@ static unsigned put_one(char *to, struct str in, enum escape how, unsigned *used
 	return n;
 }
 
+#define BYTES(b) (0x0101010101010101ull * (b))
+
+/* The highest bit of each byte of v that is zero; higher bytes than the first such may be wrong. */
+static inline uint64_t zero_bytes(uint64_t v)
+{
+	return (v - BYTES(0x01)) & ~v & BYTES(0x80);
+}
+
+/* Eight plain bytes at once: most text has no others. Never true when is_plain() refuses one of them. */
+static inline bool all_plain(uint64_t v, enum escape how)
+{
+	/* 0x7f and all above carry into the highest bit, all below 0x20 borrow from it. */
+	uint64_t bad = (v | (v + BYTES(0x01)) | (v - BYTES(0x20))) & BYTES(0x80);
+
+	if (how != ESCAPE_TEXT)
+		bad |= zero_bytes(v ^ BYTES('"')) | zero_bytes(v ^ BYTES('\\'));
+	return bad == 0;
+}
+
 size_t escape_put(char *out, size_t cap, struct str in, enum escape how, size_t *taken)
 {
 	size_t from = 0, to = 0;
 
 	while (from < in.len && to < cap) {
+		uint64_t eight;
+
+		if (in.len - from >= 8 && cap - to >= 8) {
+			memcpy(&eight, in.p + from, 8);
+			if (all_plain(eight, how)) {
+				memcpy(out + to, &eight, 8);
+				from += 8;
+				to += 8;
+				continue;
+			}
+		}
 		if (is_plain((unsigned char)in.p[from], how)) {
 			out[to++] = in.p[from++];
 			continue;
