@@ -43,6 +43,7 @@ enum io_ready {
 	IO_READY_IN = 1,        /* there may be something to read; unset: the poller will say */
 	IO_READY_OUT = 2,       /* there may be room to write; unset: the poller will say */
 	IO_READY_EOF = 4,       /* an end or an error was announced: a short read is not the last */
+	IO_READY_TRIED = 8,     /* no longer new: it was read once, or is watched, or connects */
 	IO_READY_WATCH_IN = 16, /* the poller watches for reading */
 	IO_READY_WATCH_OUT = 32, /* and for writing */
 };

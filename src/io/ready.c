@@ -345,6 +345,7 @@ static void ready_connect(struct ready *r, struct io_fd *fd, struct io_op *op)
 		return;
 	}
 	ready_clear(fd, IO_READY_IN | IO_READY_OUT | IO_READY_EOF);
+	fd->ready |= IO_READY_TRIED;
 	ready_queue(r, fd);
 }
 
@@ -430,6 +431,28 @@ static void ready_watch(struct ready *r, struct io_fd *fd)
 		ready_finish(r, fd->wr, rc);
 }
 
+/* Reads a new descriptor when that is worth it. True when it had bytes: then it need not be watched yet. */
+static bool ready_try_new(struct ready *r, struct io_fd *fd)
+{
+	struct io_op *op = fd->rd;
+	bool called_back = r->called_back, lucky;
+
+	fd->ready |= IO_READY_TRIED;
+	if (!op || op->code != IO_RECV || (!r->luck && ++r->unwatched % READY_LUCK_PROBE))
+		return false;
+	r->called_back = false;
+	ready_read(r, fd);
+	lucky = r->called_back || op->state != IO_INFLIGHT;
+	r->called_back |= called_back;
+	if (!lucky) {
+		r->luck -= r->luck > 0;
+		return false;
+	}
+	r->luck += r->luck < READY_LUCK_MAX;
+	ready_queue(r, fd);
+	return true;
+}
+
 int ready_flush(struct ready *r, int64_t timeout_ns)
 {
 	int at = r->pending, next;
@@ -442,6 +465,8 @@ int ready_flush(struct ready *r, int64_t timeout_ns)
 		next = r->slots[at].next;
 		r->slots[at].next = READY_UNQUEUED;
 		if (!fd)
+			continue;
+		if (r->poller->edge && !(fd->ready & IO_READY_TRIED) && ready_try_new(r, fd))
 			continue;
 		if (fd->rd && fd->ready & IO_READY_IN)
 			ready_read(r, fd);

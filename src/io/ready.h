@@ -9,6 +9,13 @@
 #define READY_RECV_TURN_BYTES 65536
 #define READY_ACCEPT_TURN_MAX 64
 
+/*
+ * A new connection often has its first bytes already (always, when accepting is deferred), and a short one is over
+ * before it need be watched. While that holds, an edge poller hears of descriptors only after a first read.
+ */
+#define READY_LUCK_MAX 16
+#define READY_LUCK_PROBE 32
+
 struct ready;
 
 /* What is below. `want` is a set of IO_READY_IN and IO_READY_OUT. */
@@ -42,7 +49,9 @@ struct ready {
 	int pending, pending_last; /* descriptors to look at before sleeping */
 	int wake_fd;               /* an eventfd */
 	bool called_back;          /* since the flush began */
-	struct buf *warm;          /* for the next recv; handed over when it gets bytes */
+	unsigned luck;             /* above 0: new descriptors are read before they are watched */
+	unsigned unwatched; /* those that were not; one of READY_LUCK_PROBE is tried all the same */
+	struct buf *warm;   /* for the next recv; handed over when it gets bytes */
 };
 
 /* 0 or -errno; opens wake_fd, and makes room for it in the tables. */

@@ -44,8 +44,16 @@ struct sink {
 	struct io_op rd;
 	size_t bytes;
 	unsigned mores, finals, closed;
+	bool short_lived; /* one message, and it closes */
 	int last;
 };
+
+static void sink_closed(struct io_fd *fd)
+{
+	struct sink *sink = SL_CONTAINER(fd, struct sink, fd);
+
+	sink->closed++;
+}
 
 static void sink_got(struct io_op *op, int result)
 {
@@ -60,13 +68,8 @@ static void sink_got(struct io_op *op, int result)
 		sink->mores++;
 	else
 		sink->finals++;
-}
-
-static void sink_closed(struct io_fd *fd)
-{
-	struct sink *sink = SL_CONTAINER(fd, struct sink, fd);
-
-	sink->closed++;
+	if (sink->short_lived && !sink->fd.closing)
+		io_close(&sink->fd, sink_closed);
 }
 
 /* Returns the other end, which is not in the loop. */
@@ -195,6 +198,38 @@ static void test_closing_costs_no_epoll_ctl(void **state)
 	close(peer);
 }
 
+static void test_a_short_connection_is_never_watched(void **state)
+{
+	struct sink sink;
+	unsigned recvs;
+
+	/* Bytes that are there before the loop looks: it learns to look first. */
+	for (unsigned i = 0; i < 4 * READY_LUCK_PROBE; i++) {
+		int peer = sink_open(&sink);
+
+		sink.short_lived = true;
+		assert_int_equal(write(peer, "hello", 5), 5);
+		if (i == 2 * READY_LUCK_PROBE)
+			memset(&calls, 0, sizeof(calls));
+		while (!sink.closed)
+			assert_int_equal(io_loop_turn(loop, -1), 0);
+		assert_int_equal(sink.bytes, 5);
+		close(peer);
+	}
+	assert_int_equal(calls.epoll_ctl, 0);
+	assert_int_equal(calls.recv, 2 * READY_LUCK_PROBE);
+	/* Silent ones: it soon stops. */
+	for (unsigned i = 0; i < 10 * READY_LUCK_PROBE; i++) {
+		int peer = sink_open(&sink);
+
+		assert_int_equal(io_loop_turn(loop, 0), 0);
+		close(peer);
+		sink_close(&sink);
+	}
+	recvs = calls.recv - 2 * READY_LUCK_PROBE;
+	assert_in_range(recvs, READY_LUCK_MAX, READY_LUCK_MAX + 20);
+}
+
 #define ready_test(f) cmocka_unit_test_setup_teardown(f, open_loop, close_loop)
 
 int main(void)
@@ -204,6 +239,7 @@ int main(void)
 		ready_test(test_an_end_that_came_with_bytes_is_read_in_the_same_turn),
 		ready_test(test_a_flood_leaves_the_others_their_turn),
 		ready_test(test_closing_costs_no_epoll_ctl),
+		ready_test(test_a_short_connection_is_never_watched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
