@@ -92,7 +92,7 @@ static const struct {
 	const char *name;
 	int (*run)(struct bench *);
 } cases[] = {
-	{"wrk", run_wrk}, {"browser", run_browser}, {"print", run_print},
+	{"wrk", run_wrk},     {"browser", run_browser}, {"print", run_print},
 	{"match", run_match}, {"path", run_path},
 };
 
@@ -116,8 +116,8 @@ static void set_up(struct bench *b)
 	b->block.h1 = STR("Content-Type: text/plain\r\nETag: \"65a1b2c3-d\"\r\n"
 			  "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 			  "Accept-Ranges: bytes\r\nServer: sluice\r\n");
-	fields[0] = (struct http_field){STR("Date"), STR("Sun, 06 Nov 1994 08:49:37 GMT"),
-					HTTP_DATE};
+	fields[0] =
+		(struct http_field){STR("Date"), STR("Sun, 06 Nov 1994 08:49:37 GMT"), HTTP_DATE};
 	fields[1] = (struct http_field){STR("Content-Length"), STR("13"), HTTP_CONTENT_LENGTH};
 	b->answer = (struct http_head){.status = 200, .block = &b->block};
 	b->answer.fields.v = fields;

@@ -64,7 +64,7 @@ static inline bool is_port(struct str s)
 bool http_authority_split(struct str authority, struct str *host, struct str *port)
 {
 	const uint8_t *begin = (const uint8_t *)authority.p;
-	size_t len = (size_t)(scan_host(begin, begin + authority.len) - begin);
+	size_t len = (size_t)(scan_host(begin, begin, begin + authority.len) - begin);
 
 	if (SL_UNLIKELY(len < authority.len && authority.p[len] != ':')) {
 		if (authority.p[0] == '[') {
@@ -88,6 +88,33 @@ bool http_authority_split(struct str authority, struct str *host, struct str *po
 		return false;
 	*port = str_skip(authority, len + 1);
 	return is_port(*port);
+}
+
+/* A short name or address with at most four digits of port, looked at in one vector. */
+static inline bool is_plain(const uint8_t *p, size_t len)
+{
+	scan_vec v = scan_load(p);
+	uint64_t rest = scan_bits(scan_match_not_host(v));
+	size_t colon = rest ? scan_index(rest) : SCAN_BYTES;
+	uint64_t other;
+
+	/* A stop beyond the end is not ours. */
+	if (colon >= len)
+		return true;
+	if (p[colon] != ':' || colon == 0 || len - colon > PORT_DIGITS_MAX)
+		return false;
+	other = scan_bits(scan_not(scan_and(scan_ge(v, '0'), scan_le(v, '9'))));
+	return (other & scan_between(colon + 1, len)) == 0;
+}
+
+bool http_authority_valid(struct str authority, size_t readable)
+{
+	struct str host, port;
+
+	if (SL_LIKELY(authority.len - 1 < SCAN_BYTES && readable >= SCAN_BYTES) &&
+	    is_plain((const uint8_t *)authority.p, authority.len))
+		return true;
+	return http_authority_split(authority, &host, &port);
 }
 
 struct str http_authority_host(struct str authority)

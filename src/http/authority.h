@@ -17,6 +17,12 @@
  */
 bool http_authority_split(struct str authority, struct str *host, struct str *port);
 
+/*
+ * Whether http_authority_split takes it, at less cost. At least `readable` bytes may be read from its start on, and
+ * no less than its length.
+ */
+bool http_authority_valid(struct str authority, size_t readable);
+
 /* The host of an authority that http_authority_split accepted before. */
 struct str http_authority_host(struct str authority);
 

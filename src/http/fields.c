@@ -9,32 +9,9 @@
 /* Most requests of browsers fit; the next step is the limit. */
 #define FIELDS_FIRST 24
 
-static SL_COLD int fields_grow(struct http_fields *f, struct arena *arena)
+static inline void fields_put(struct http_fields *f, enum http_name id, struct str name,
+			      struct str value)
 {
-	if (f->count >= HTTP_FIELDS_MAX)
-		return -E2BIG;
-
-	unsigned cap = f->cap ? HTTP_FIELDS_MAX : FIELDS_FIRST;
-	struct http_field *v = arena_alloc(arena, cap * sizeof(*v));
-
-	if (!v)
-		return -ENOMEM;
-	if (f->count)
-		memcpy(v, f->v, f->count * sizeof(*v));
-	f->v = v;
-	f->cap = (uint16_t)cap;
-	return 0;
-}
-
-static inline int fields_append(struct http_fields *f, struct arena *arena, enum http_name id,
-				struct str name, struct str value)
-{
-	if (SL_UNLIKELY(f->count == f->cap)) {
-		int r = fields_grow(f, arena);
-
-		if (r)
-			return r;
-	}
 	struct http_field *field = &f->v[f->count++];
 
 	field->name = name;
@@ -42,10 +19,39 @@ static inline int fields_append(struct http_fields *f, struct arena *arena, enum
 	field->id = (uint16_t)id;
 	if (!f->first[id])
 		f->first[id] = (uint8_t)f->count;
-	return 0;
 }
 
 _Static_assert(HTTP_FIELDS_MAX <= UINT8_MAX, "first[] counts in bytes");
+
+static __attribute__((noinline)) int fields_put_more(struct http_fields *f, struct arena *arena,
+						     enum http_name id, struct str name,
+						     struct str value)
+{
+	unsigned cap = f->cap ? HTTP_FIELDS_MAX : FIELDS_FIRST;
+	struct http_field *v;
+
+	if (SL_UNLIKELY(f->count >= HTTP_FIELDS_MAX))
+		return -E2BIG;
+	v = arena_alloc(arena, cap * sizeof(*v));
+	if (SL_UNLIKELY(!v))
+		return -ENOMEM;
+	if (f->count)
+		memcpy(v, f->v, f->count * sizeof(*v));
+	f->v = v;
+	f->cap = (uint16_t)cap;
+	fields_put(f, id, name, value);
+	return 0;
+}
+
+/* Growing is a call of its own at the end, so that this needs no stack frame. */
+static inline int fields_append(struct http_fields *f, struct arena *arena, enum http_name id,
+				struct str name, struct str value)
+{
+	if (SL_UNLIKELY(f->count == f->cap))
+		return fields_put_more(f, arena, id, name, value);
+	fields_put(f, id, name, value);
+	return 0;
+}
 
 int http_fields_add(struct http_fields *f, struct arena *arena, enum http_name id, struct str value)
 {

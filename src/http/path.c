@@ -58,23 +58,19 @@ static bool is_before_2f(struct str s)
 static bool is_plain(struct str path)
 {
 	const uint8_t *p = (const uint8_t *)path.p;
-	uint64_t slash_before = 0;
+	uint64_t slash = 0;
 	size_t left = path.len;
 
 	while (left) {
 		size_t n = SL_MIN(left, (size_t)SCAN_BYTES);
 		scan_vec v = n == SCAN_BYTES ? scan_load(p) : scan_load_part(p, n);
-		scan_vec slash = scan_eq(v, '/');
-		scan_vec bad =
-			scan_or(scan_or(scan_le(v, 0x1f), scan_eq(v, 0x7f)), scan_eq(v, '%'));
-		uint64_t first = n == SCAN_BYTES ? ~(uint64_t)0 : scan_first(n);
-		uint64_t slashes = scan_bits(slash);
-		uint64_t starts = slashes << SCAN_BITS | slash_before;
-		uint64_t dots = scan_bits(scan_or(slash, scan_eq(v, '.')));
+		uint64_t bad = scan_bits(scan_or(scan_le(v, 0x1f), scan_eq(v, 0x7f))) |
+			       scan_odd_path(v, &slash);
 
-		if ((scan_bits(bad) | (starts & dots)) & first)
+		if (n < SCAN_BYTES)
+			bad &= scan_first(n);
+		if (bad)
 			return false;
-		slash_before = slashes >> (SCAN_BYTES - 1) * SCAN_BITS;
 		p += n;
 		left -= n;
 	}

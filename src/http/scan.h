@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/compiler.h"
+
 #if defined(__SSE2__) && !defined(SCAN_PORTABLE)
 #include "http/scan_sse2.h"
 #elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(SCAN_PORTABLE)
@@ -31,6 +33,14 @@ static inline unsigned scan_index(uint64_t bits)
 static inline uint64_t scan_first(size_t n)
 {
 	return ((uint64_t)1 << n * SCAN_BITS) - 1;
+}
+
+/* The bits of the bytes from `from` up to `to`, at most SCAN_BYTES; from < SCAN_BYTES. */
+static inline uint64_t scan_between(size_t from, size_t to)
+{
+	uint64_t upto = to < SCAN_BYTES ? scan_first(to) : ~(uint64_t)0;
+
+	return upto & ~scan_first(from);
 }
 
 /* At least one and at most eight bytes as a word, the first lowest; the rest is zero. */
@@ -61,8 +71,12 @@ static inline scan_vec scan_load_part(const uint8_t *p, size_t n)
 	return scan_from_words(scan_load_word(p, 8), scan_load_word(p + n - 8, 8) >> (16 - n) * 8);
 }
 
-/* The first byte of p..end for which `match` is set, or end. */
-static inline __attribute__((always_inline)) const uint8_t *scan_until(const uint8_t *p,
+/*
+ * The first byte of p..end for which `match` is set, or end. What lies between `base` and p may be read too: the
+ * last vector overlaps it, which is cheaper than to put a part together.
+ */
+static inline __attribute__((always_inline)) const uint8_t *scan_until(const uint8_t *base,
+								       const uint8_t *p,
 								       const uint8_t *end,
 								       scan_vec (*match)(scan_vec))
 {
@@ -78,7 +92,11 @@ static inline __attribute__((always_inline)) const uint8_t *scan_until(const uin
 
 	size_t left = (size_t)(end - p);
 
-	bits = scan_bits(match(scan_load_part(p, left))) & scan_first(left);
+	if (SL_LIKELY(end - base >= SCAN_BYTES))
+		bits = scan_bits(match(scan_load(end - SCAN_BYTES))) >>
+		       (SCAN_BYTES - left) * SCAN_BITS;
+	else
+		bits = scan_bits(match(scan_load_part(p, left))) & scan_first(left);
 	return bits ? p + scan_index(bits) : end;
 }
 
@@ -111,34 +129,42 @@ static inline scan_vec scan_match_not_path(scan_vec v)
 	return scan_or(scan_match_not_query(v), scan_eq(v, '?'));
 }
 
-/* A control character other than TAB, or DEL: where a line ends, or is wrong. */
-static inline const uint8_t *scan_ctl(const uint8_t *p, const uint8_t *end)
+/*
+ * The bytes of a path that make it worth a second look: '%', and '/' or '.' after '/'. *slash says whether the byte
+ * before was '/'; begin with 0, and it is kept for the next vector.
+ */
+static inline uint64_t scan_odd_path(scan_vec v, uint64_t *slash)
 {
-	return scan_until(p, end, scan_match_ctl);
+	scan_vec slashes = scan_eq(v, '/');
+	uint64_t bits = scan_bits(slashes);
+	uint64_t after = bits << SCAN_BITS | *slash;
+
+	*slash = bits >> (SCAN_BYTES - 1) * SCAN_BITS;
+	return scan_bits(scan_eq(v, '%')) | (after & scan_bits(scan_or(slashes, scan_eq(v, '.'))));
+}
+
+/* A control character other than TAB, or DEL: where a line ends, or is wrong. */
+static inline const uint8_t *scan_ctl(const uint8_t *base, const uint8_t *p, const uint8_t *end)
+{
+	return scan_until(base, p, end, scan_match_ctl);
 }
 
 /* Not a letter, a digit or '-': what nearly all field names consist of. */
-static inline const uint8_t *scan_word(const uint8_t *p, const uint8_t *end)
+static inline const uint8_t *scan_word(const uint8_t *base, const uint8_t *p, const uint8_t *end)
 {
-	return scan_until(p, end, scan_match_not_word);
+	return scan_until(base, p, end, scan_match_not_word);
 }
 
 /* Not a letter, a digit, '-' or '.'. */
-static inline const uint8_t *scan_host(const uint8_t *p, const uint8_t *end)
+static inline const uint8_t *scan_host(const uint8_t *base, const uint8_t *p, const uint8_t *end)
 {
-	return scan_until(p, end, scan_match_not_host);
+	return scan_until(base, p, end, scan_match_not_host);
 }
 
 /* White space, a control character, '#' or a byte that is not ASCII: no part of a request target. */
-static inline const uint8_t *scan_query(const uint8_t *p, const uint8_t *end)
+static inline const uint8_t *scan_query(const uint8_t *base, const uint8_t *p, const uint8_t *end)
 {
-	return scan_until(p, end, scan_match_not_query);
-}
-
-/* The same, or '?'. */
-static inline const uint8_t *scan_path(const uint8_t *p, const uint8_t *end)
-{
-	return scan_until(p, end, scan_match_not_path);
+	return scan_until(base, p, end, scan_match_not_query);
 }
 
 #endif

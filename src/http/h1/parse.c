@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/h1/parse.h"
 
+#include <endian.h>
 #include <errno.h>
 
 #include "base/compiler.h"
@@ -12,20 +13,13 @@ enum h1_state {
 	H1_FIELDS,       /* after it, up to the empty line */
 };
 
-/* The arguments of one call. */
+/* One call: its arguments, and where it stands. */
 struct h1_input {
-	struct h1_parser *parser;
-	const struct h1_options *options;
 	const uint8_t *base, *end;
-	struct arena *arena;
-	struct http_head *head;
+	const uint8_t *line; /* start of the line being read */
+	const uint8_t *stop; /* no control character before it */
 	const char **why;
 };
-
-static void set_state(struct h1_parser *p, enum h1_state state)
-{
-	p->state = (uint8_t)state;
-}
 
 int h1_refuse(const char **why, int status, const char *reason)
 {
@@ -45,46 +39,46 @@ static void rebase_str(struct str *s, uintptr_t from, const uint8_t *to)
 }
 
 /* The buffer has moved: so have the views made so far. The old address is only a number by now. */
-static SL_COLD void rebase(struct h1_parser *p, struct http_head *head, const uint8_t *base)
+static SL_COLD void rebase(uintptr_t from, struct http_head *head, const uint8_t *base)
 {
-	uintptr_t from = (uintptr_t)p->base;
-
-	if (from) {
-		rebase_str(&head->method_text, from, base);
-		rebase_str(&head->target, from, base);
-		for (unsigned i = 0; i < head->fields.count; i++) {
-			rebase_str(&head->fields.v[i].name, from, base);
-			rebase_str(&head->fields.v[i].value, from, base);
-		}
+	rebase_str(&head->method_text, from, base);
+	rebase_str(&head->target, from, base);
+	for (unsigned i = 0; i < head->fields.count; i++) {
+		rebase_str(&head->fields.v[i].name, from, base);
+		rebase_str(&head->fields.v[i].value, from, base);
 	}
-	p->base = base;
 }
 
-/*
- * `stop` is the first control character from the line's start on, or the end of input. 1: it is the line end, and
- * the next line begins two bytes later; 0: more is needed; or a refusal.
- */
-static inline int line_end(struct h1_input *in, const uint8_t *stop)
+/* What stands where a line should end. 0: that may still come. */
+static SL_COLD int refuse_line_end(const uint8_t *stop, const uint8_t *end, const char **why)
 {
-	if (SL_LIKELY(in->end - stop >= 2 && stop[0] == '\r' && stop[1] == '\n')) {
-		in->parser->line = in->parser->scan = (uint32_t)(stop + 2 - in->base);
-		return 1;
-	}
-	in->parser->scan = (uint32_t)(stop - in->base);
-	if (stop == in->end || (*stop == '\r' && in->end - stop < 2))
+	if (stop == end || (*stop == '\r' && end - stop < 2))
 		return 0;
 	if (*stop == '\n')
-		return h1_refuse(in->why, 400, "a line feed without a carriage return");
+		return h1_refuse(why, 400, "a line feed without a carriage return");
 	if (*stop == '\r')
-		return h1_refuse(in->why, 400, "a carriage return without a line feed");
-	return h1_refuse(in->why, 400, "a control character");
+		return h1_refuse(why, 400, "a carriage return without a line feed");
+	return h1_refuse(why, 400, "a control character");
+}
+
+/* After the scan: 1 when `stop` is at the line end; 0: more is needed; or a refusal. */
+static inline int line_end(const struct h1_input *in)
+{
+	uint16_t crlf;
+
+	if (SL_UNLIKELY(in->end - in->stop < 2))
+		return refuse_line_end(in->stop, in->end, in->why);
+	memcpy(&crlf, in->stop, sizeof(crlf));
+	if (SL_UNLIKELY(crlf != htole16('\r' | '\n' << 8)))
+		return refuse_line_end(in->stop, in->end, in->why);
+	return 1;
 }
 
 /* RFC 9112 section 2.3. 10 or 11 (a later minor version is treated as 1.1), or a refusal. */
-static int parse_version(const char **why, const uint8_t *p, const uint8_t *end)
+static inline int parse_version(const uint8_t *p, const uint8_t *end, const char **why)
 {
 	if (end - p == 8) {
-		if (memcmp(p, "HTTP/1.1", 8) == 0)
+		if (SL_LIKELY(memcmp(p, "HTTP/1.1", 8) == 0))
 			return 11;
 		if (memcmp(p, "HTTP/1.0", 8) == 0)
 			return 10;
@@ -119,140 +113,169 @@ static inline const uint8_t *parse_method(struct http_head *head, const uint8_t 
 	return p + 1;
 }
 
-/* RFC 9112 section 3, from the line's first byte to its carriage return. */
-static int parse_request_line(struct h1_input *in, const uint8_t *line, const uint8_t *end)
+/*
+ * The end of a target that begins at p, in a line that ends in a control character. Notes where its path ends and
+ * whether that is plain: what http_path_normalise would give back as it is.
+ */
+static inline const uint8_t *scan_target(struct h1_parser *parser, const struct h1_input *in,
+					 const uint8_t *p)
 {
-	struct http_head *head = in->head;
-	const uint8_t *target = parse_method(head, line, end);
+	const uint8_t *begin = p;
+	uint64_t stops, odd, any = 0, slash = 0;
+
+	for (;; p += SCAN_BYTES) {
+		size_t left = (size_t)(in->end - p);
+		scan_vec v = SL_LIKELY(left >= SCAN_BYTES) ? scan_load(p) : scan_load_part(p, left);
+
+		stops = scan_bits(scan_match_not_path(v));
+		odd = scan_odd_path(v, &slash);
+		if (SL_LIKELY(stops))
+			break;
+		any |= odd;
+	}
+	/* What is below the lowest bit. */
+	any |= odd & (stops - 1) & ~stops;
+	p += scan_index(stops);
+	parser->path_plain = any == 0;
+	parser->path_len = (uint32_t)(p - begin);
+	return SL_UNLIKELY(*p == '?') ? scan_query(in->base, p, in->end) : p;
+}
+
+/* RFC 9112 section 3, from the line's first byte to its carriage return. */
+static inline int parse_request_line(struct h1_parser *p, const struct h1_input *in,
+				     struct http_head *head)
+{
+	const uint8_t *target = parse_method(head, in->line, in->stop);
+	const uint8_t *stop;
+	int version;
 
 	if (SL_UNLIKELY(!target))
 		return h1_refuse(in->why, 400, "not a request line: no method");
-
-	/* The line ends in a control character: no scan runs over it. */
-	const uint8_t *stop = scan_path(target, in->end);
-
-	in->parser->path_len = (uint32_t)(stop - target);
-	if (stop < in->end && *stop == '?')
-		stop = scan_query(stop, in->end);
-	if (SL_UNLIKELY(stop == target || stop >= end || *stop != ' '))
+	stop = scan_target(p, in, target);
+	if (SL_UNLIKELY(stop == target || *stop != ' '))
 		return h1_refuse(in->why, 400,
-				 stop == end ? "not a request line: no HTTP version"
-					     : "not a request line: a byte that no target has");
+				 stop == in->stop
+					 ? "not a request line: no HTTP version"
+					 : "not a request line: a byte that no target has");
 	head->target = (struct str){(const char *)target, (size_t)(stop - target)};
-
-	int version = parse_version(in->why, stop + 1, end);
-
-	if (version < 0)
+	version = parse_version(stop + 1, in->stop, in->why);
+	if (SL_UNLIKELY(version < 0))
 		return version;
 	head->version = (uint16_t)version;
 	return 1;
 }
 
-static int read_request_line(struct h1_input *in)
+static inline int read_request_line(struct h1_parser *p, const struct h1_options *options,
+				    struct h1_input *in, struct http_head *head)
 {
-	struct h1_parser *p = in->parser;
-	uint32_t max = limit_of(in->options->request_line_max, H1_REQUEST_LINE_MAX);
+	uint32_t max = limit_of(options->request_line_max, H1_REQUEST_LINE_MAX);
+	int r;
 
 	for (;;) {
-		const uint8_t *line = in->base + p->line;
-		const uint8_t *stop = scan_ctl(in->base + p->scan, in->end);
-		int r;
-
-		if (SL_UNLIKELY((size_t)(stop - line) > max))
+		in->stop = scan_ctl(in->base, in->stop, in->end);
+		if (SL_UNLIKELY((size_t)(in->stop - in->line) > max))
 			return h1_refuse(in->why, 414, "the request line is too long");
-		r = line_end(in, stop);
+		r = line_end(in);
 		if (r <= 0)
 			return r;
-		if (SL_LIKELY(stop != line)) {
-			p->fields_at = p->line;
-			set_state(p, H1_FIELDS);
-			return parse_request_line(in, line, stop);
-		}
+		if (SL_LIKELY(in->stop != in->line))
+			break;
 		if (++p->empty_lines > H1_EMPTY_LINES_MAX)
 			return h1_refuse(in->why, 400, "empty lines before the request line");
+		in->line = in->stop += 2;
 	}
+	r = parse_request_line(p, in, head);
+	in->line = in->stop += 2;
+	p->fields_at = (uint32_t)(in->line - in->base);
+	p->state = H1_FIELDS;
+	return r;
 }
 
-static SL_COLD int refuse_name(struct h1_input *in, const uint8_t *line, const uint8_t *stop)
+static SL_COLD int refuse_name(const uint8_t *line, const uint8_t *stop, bool first,
+			       const char **why)
 {
 	if (*line == ' ' || *line == '\t')
-		return h1_refuse(in->why, 400,
-				 in->head->fields.count + in->parser->dropped
-					 ? "a folded field line"
-					 : "white space before the first field");
+		return h1_refuse(why, 400,
+				 first ? "white space before the first field"
+				       : "a folded field line");
 	if (*stop == ' ' || *stop == '\t')
-		return h1_refuse(in->why, 400, "white space in a field name, or before its colon");
+		return h1_refuse(why, 400, "white space in a field name, or before its colon");
 	if (*stop == ':')
-		return h1_refuse(in->why, 400, "a field without a name");
-	return h1_refuse(in->why, 400,
+		return h1_refuse(why, 400, "a field without a name");
+	return h1_refuse(why, 400,
 			 *stop == '\r' ? "a field line without a colon"
 				       : "a byte that no field name has");
 }
 
-/* One field line, from its first byte to its carriage return. 0 or a refusal. */
-static inline int parse_field(struct h1_input *in, const uint8_t *line, const uint8_t *end)
+/* Without white space at both ends; the byte at `end` is a carriage return. */
+static inline struct str trim(const uint8_t *p, const uint8_t *end)
 {
-	struct h1_parser *p = in->parser;
-	struct http_fields *fields = &in->head->fields;
-	/* The carriage return ends the scan: it may run by whole vectors. */
-	const uint8_t *colon = scan_word(line, in->end);
-	bool underscore = false;
+	/* Space and TAB are all that is left up to ' ', but for what stands at the end. */
+	while (p < end && *p <= ' ')
+		p++;
+	while (p < end && end[-1] <= ' ')
+		end--;
+	return (struct str){(const char *)p, (size_t)(end - p)};
+}
 
-	while (SL_UNLIKELY(h1_is_token(*colon)))
+/* One field line. 0 or a refusal. */
+static inline int parse_field(struct h1_parser *p, const struct h1_options *options,
+			      const struct h1_input *in, struct arena *arena,
+			      struct http_fields *fields)
+{
+	/* The carriage return ends the scan: it may run by whole vectors. */
+	const uint8_t *colon = scan_word(in->base, in->line, in->end);
+	bool underscore = false;
+	int r;
+
+	while (SL_UNLIKELY(*colon != ':' && h1_is_token(*colon)))
 		underscore |= *colon++ == '_';
-	if (SL_UNLIKELY(*colon != ':' || colon == line))
-		return refuse_name(in, line, colon);
+	if (SL_UNLIKELY(*colon != ':' || colon == in->line))
+		return refuse_name(in->line, colon, fields->count + p->dropped == 0, in->why);
 	if (SL_UNLIKELY(fields->count + p->dropped >=
-			limit_of(in->options->fields_max, HTTP_FIELDS_MAX)))
+			limit_of(options->fields_max, HTTP_FIELDS_MAX)))
 		return h1_refuse(in->why, 431, "too many fields");
-	if (SL_UNLIKELY(underscore && !in->options->keep_underscores)) {
+	if (SL_UNLIKELY(underscore && !options->keep_underscores)) {
 		p->dropped++;
 		return 0;
 	}
-
-	const uint8_t *value = colon + 1;
-
-	while (value < end && (*value == ' ' || *value == '\t'))
-		value++;
-	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
-		end--;
-
-	int r = http_fields_add_named(fields, in->arena,
-				      (struct str){(const char *)line, (size_t)(colon - line)},
-				      (struct str){(const char *)value, (size_t)(end - value)});
+	r = http_fields_add_named(fields, arena,
+				  (struct str){(const char *)in->line, (size_t)(colon - in->line)},
+				  trim(colon + 1, in->stop));
 	if (SL_UNLIKELY(r)) {
 		*in->why = "out of memory for fields";
 		return r;
 	}
 	unsigned id = fields->v[fields->count - 1].id;
 
-	if (fields->first[id] != fields->count)
+	if (SL_UNLIKELY(fields->first[id] != fields->count))
 		p->repeated |= (uint64_t)1 << id;
 	return 0;
 }
 
 _Static_assert(HTTP_NAME_COUNT <= 64, "h1_parser.repeated is a mask of names");
 
-static int read_fields(struct h1_input *in)
+static inline int read_fields(struct h1_parser *p, const struct h1_options *options,
+			      struct h1_input *in, struct arena *arena, struct http_head *head)
 {
-	struct h1_parser *p = in->parser;
-	uint32_t max = limit_of(in->options->fields_bytes_max, H1_FIELDS_BYTES_MAX);
 	const uint8_t *fields = in->base + p->fields_at;
+	uint32_t max = limit_of(options->fields_bytes_max, H1_FIELDS_BYTES_MAX);
+	int r;
 
 	for (;;) {
-		const uint8_t *line = in->base + p->line;
-		const uint8_t *stop = scan_ctl(in->base + p->scan, in->end);
-		int r;
-
+		in->stop = scan_ctl(in->base, in->stop, in->end);
 		/* With its line end; the empty line is no field. */
-		if (SL_UNLIKELY((size_t)(stop + 2 - fields) > max && stop != line))
+		if (SL_UNLIKELY((size_t)(in->stop + 2 - fields) > max && in->stop != in->line))
 			return h1_refuse(in->why, 431, "the fields are too large");
-		r = line_end(in, stop);
+		r = line_end(in);
 		if (r <= 0)
 			return r;
-		if (stop == line)
+		if (in->stop == in->line) {
+			in->line = in->stop += 2;
 			return 1;
-		r = parse_field(in, line, stop);
+		}
+		r = parse_field(p, options, in, arena, &head->fields);
+		in->line = in->stop += 2;
 		if (SL_UNLIKELY(r))
 			return r;
 	}
@@ -262,16 +285,19 @@ int h1_parse_request(struct h1_parser *p, const struct h1_options *options, cons
 		     size_t len, struct arena *arena, struct http_head *head,
 		     struct h1_request *out, const char **why)
 {
-	struct h1_input in = {p, options, base, base + len, arena, head, why};
+	struct h1_input in = {base, base + len, base + p->line, base + p->scan, why};
 	int r = 1;
 
-	if (p->base != base)
-		rebase(p, head, base);
-	if (p->state == H1_REQUEST_LINE)
-		r = read_request_line(&in);
-	if (r > 0)
-		r = read_fields(&in);
-	if (r > 0)
-		r = h1_request_rules(p, options, arena, head, out, why);
+	if (SL_UNLIKELY(p->base != base && p->base))
+		rebase((uintptr_t)p->base, head, base);
+	p->base = base;
+	if (SL_LIKELY(p->state == H1_REQUEST_LINE))
+		r = read_request_line(p, options, &in, head);
+	if (SL_LIKELY(r > 0))
+		r = read_fields(p, options, &in, arena, head);
+	p->line = (uint32_t)(in.line - base);
+	p->scan = (uint32_t)(in.stop - base);
+	if (SL_LIKELY(r > 0))
+		r = h1_request_rules(p, options, len, arena, head, out, why);
 	return r > 0 ? (int)p->line : r;
 }

@@ -47,6 +47,7 @@ struct h1_parser {
 	uint32_t scan;     /* bytes before it are known to be clean */
 	uint32_t fields_at;
 	uint32_t path_len; /* of the target: up to its '?' */
+	bool path_plain;   /* normalised as it is */
 	uint16_t dropped;  /* fields by rule 15; they count for rule 18 */
 	uint8_t state, empty_lines;
 };

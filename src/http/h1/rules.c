@@ -30,22 +30,22 @@ static size_t scheme_of(struct str target, struct str *scheme)
 }
 
 /* The path of `target` up to path_len, and its query. An empty path is "/", for OPTIONS the asterisk. */
-static int set_path(struct http_head *head, struct str target, size_t path_len, struct arena *arena,
-		    const char **why)
+static SL_COLD int set_odd_path(struct http_head *head, struct str target, size_t path_len,
+				struct arena *arena, const char **why)
 {
 	struct str raw = str_head(target, path_len);
 	int r;
 
 	if (path_len < target.len)
 		head->query = str_skip(target, path_len + 1);
-	if (SL_UNLIKELY(!raw.len))
+	if (!raw.len)
 		raw = head->method == HTTP_OPTIONS && !head->query.p ? STR("*") : STR("/");
-	if (SL_UNLIKELY(raw.p[0] == '*')) {
+	if (raw.p[0] == '*') {
 		head->path = raw;
 		return 0;
 	}
 	r = http_path_normalise(raw, arena, &head->path);
-	if (SL_LIKELY(!r))
+	if (!r)
 		return 0;
 	if (r == -ENOMEM) {
 		*why = "out of memory for the path";
@@ -73,43 +73,54 @@ static SL_COLD int set_absolute(struct http_head *head, size_t path_len, struct 
 	head->authority = str_head(rest, authority_len);
 	if (!http_authority_split(head->authority, &host, &port))
 		return h1_refuse(why, 400, "not an authority in the target");
-	return set_path(head, str_skip(rest, authority_len), path_len - authority_len, arena, why);
+	return set_odd_path(head, str_skip(rest, authority_len), path_len - authority_len, arena,
+			    why);
 }
 
-/* The forms of a target (RFC 9112 section 3.2), but for the authority of Host. */
-static inline int set_target(struct http_head *head, size_t path_len, struct arena *arena,
-			     const char **why)
+/* A target that is not a plain path. */
+static SL_COLD int set_odd_target(struct http_head *head, size_t path_len, struct arena *arena,
+				  const char **why)
 {
 	struct str host, port;
 
-	head->scheme = STR("http");
-	if (SL_UNLIKELY(head->method == HTTP_CONNECT)) {
+	if (head->method == HTTP_CONNECT) {
 		head->authority = head->target;
 		if (!http_authority_split(head->target, &host, &port) || !port.len)
 			return h1_refuse(why, 400, "CONNECT to something else than host:port");
 		return 0;
 	}
-	if (SL_LIKELY(head->target.p[0] == '/'))
-		return set_path(head, head->target, path_len, arena, why);
-	if (head->target.p[0] == '*') {
-		if (head->target.len != 1 || head->method != HTTP_OPTIONS)
-			return h1_refuse(why, 400, "an asterisk without OPTIONS");
-		return set_path(head, head->target, path_len, arena, why);
-	}
+	if (head->target.p[0] == '*' && (head->target.len != 1 || head->method != HTTP_OPTIONS))
+		return h1_refuse(why, 400, "an asterisk without OPTIONS");
+	if (head->target.p[0] == '/' || head->target.p[0] == '*')
+		return set_odd_path(head, head->target, path_len, arena, why);
 	return set_absolute(head, path_len, arena, why);
 }
 
+/* The forms of a target (RFC 9112 section 3.2), but for the authority of Host. */
+static inline int set_target(const struct h1_parser *p, struct http_head *head, struct arena *arena,
+			     const char **why)
+{
+	head->scheme = STR("http");
+	if (SL_UNLIKELY(head->target.p[0] != '/' || !p->path_plain || head->method == HTTP_CONNECT))
+		return set_odd_target(head, p->path_len, arena, why);
+	head->path = str_head(head->target, p->path_len);
+	if (p->path_len < head->target.len)
+		head->query = str_skip(head->target, p->path_len + 1);
+	return 0;
+}
+
 /* Rule 11. The authority of the target, if it has one, is set and wins. */
-static inline int check_host(const struct h1_parser *p, struct http_head *head, const char **why)
+static inline int set_host(const struct h1_parser *p, size_t len, struct http_head *head,
+			   const char **why)
 {
 	struct str value = http_fields_get(&head->fields, HTTP_HOST);
-	struct str host, port;
 
 	if (SL_UNLIKELY(!value.p))
 		return head->version >= 11 ? h1_refuse(why, 400, "no Host") : 0;
 	if (SL_UNLIKELY(p->repeated >> HTTP_HOST & 1))
 		return h1_refuse(why, 400, "more than one Host");
-	if (SL_UNLIKELY(!http_authority_split(value, &host, &port)))
+	if (SL_UNLIKELY(!http_authority_valid(value,
+					      (size_t)(p->base + len - (const uint8_t *)value.p))))
 		return h1_refuse(why, 400, "not an authority in Host");
 	if (SL_LIKELY(!head->authority.p))
 		head->authority = value;
@@ -221,24 +232,24 @@ static inline void set_expectations(const struct http_head *head, const struct h
 			       str_eq_nocase(expect, STR("100-continue"));
 }
 
-int h1_request_rules(const struct h1_parser *p, const struct h1_options *options,
+int h1_request_rules(const struct h1_parser *p, const struct h1_options *options, size_t len,
 		     struct arena *arena, struct http_head *head, struct h1_request *out,
 		     const char **why)
 {
 	struct h1_connection connection = {false, false, false};
-	int r = set_target(head, p->path_len, arena, why);
+	int r = set_target(p, head, arena, why);
 
-	if (!r)
-		r = check_host(p, head, why);
-	if (!r)
+	if (SL_LIKELY(!r))
+		r = set_host(p, len, head, why);
+	if (SL_LIKELY(!r))
 		r = set_framing(p, head, out, why);
-	if (!r && head->fields.first[HTTP_CONNECTION])
+	if (SL_LIKELY(!r) && head->fields.first[HTTP_CONNECTION])
 		r = set_connection(head, &connection, why);
 	if (SL_UNLIKELY(r))
 		return r;
 	set_expectations(head, &connection, out);
-	if ((head->method == HTTP_CONNECT && !options->allow_connect) ||
-	    (head->method == HTTP_TRACE && !options->allow_trace))
+	if (SL_UNLIKELY((head->method == HTTP_CONNECT && !options->allow_connect) ||
+			(head->method == HTTP_TRACE && !options->allow_trace)))
 		return h1_refuse(why, 405, "the method is not enabled");
 	return 1;
 }

@@ -19,10 +19,11 @@ static inline bool h1_is_token(uint8_t c)
 int h1_refuse(const char **why, int status, const char *reason) __attribute__((cold, noinline));
 
 /*
- * Fills the rest of `head` and all of `out` from the target and the fields. 1, or a refusal as
- * h1_parse_request gives it.
+ * Fills the rest of `head` and all of `out` from the target and the fields. `len` bytes of input may be read.
+ * 1, or a refusal as h1_parse_request gives it.
  */
-int h1_request_rules(const struct h1_parser *, const struct h1_options *, struct arena *,
-		     struct http_head *head, struct h1_request *out, const char **why);
+int h1_request_rules(const struct h1_parser *, const struct h1_options *, size_t len,
+		     struct arena *, struct http_head *head, struct h1_request *out,
+		     const char **why);
 
 #endif

@@ -5,5 +5,5 @@
 
 size_t h1_scan_value(const uint8_t *p, size_t n)
 {
-	return (size_t)(scan_ctl(p, p + n) - p);
+	return (size_t)(scan_ctl(p, p, p + n) - p);
 }
