@@ -111,6 +111,8 @@ int io_sys_shutdown(struct io_fd *);
 void io_sys_set_reset(struct io_fd *);
 int io_sys_name(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
 int io_sys_socket(int domain, int type);
+/* True for an errno that accept(2) reports of a connection that died in the queue, and not of the listener. */
+bool io_sys_accept_goes_on(int error);
 
 /*
  * Ops without an io_fd, for backends without a native way: done at once when that cannot block (cached pages

@@ -361,7 +361,14 @@ void io_timer_set(struct io_loop *loop, struct io_timer *t, uint64_t after_ms)
 	io_wheel_set(&loop->wheel, t, due_ms);
 }
 
+#if SLUICE_HAVE_IO_URING
+#define BACKEND_URING (&io_backend_uring)
+#else
+#define BACKEND_URING NULL
+#endif
+
 static const struct io_backend *const engines[] = {
+	[IO_ENGINE_URING] = BACKEND_URING,
 	[IO_ENGINE_EPOLL] = &io_backend_epoll,
 	[IO_ENGINE_POLL] = &io_backend_poll,
 	[IO_ENGINE_SELECT] = &io_backend_select,

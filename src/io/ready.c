@@ -160,33 +160,13 @@ static bool ready_read_again(struct io_fd *fd, int *result)
 	return true;
 }
 
-/* Errors that accept(2) reports of a connection that died in the queue, and not of the listener. */
-static bool accept_error_is_of_peer(int error)
-{
-	switch (error) {
-	case EINTR:
-	case ECONNABORTED:
-	case EPROTO:
-	case ENOPROTOOPT:
-	case ENETDOWN:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case EHOSTUNREACH:
-	case ENONET:
-	case EOPNOTSUPP:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static void ready_accept(struct ready *r, struct io_fd *fd, struct io_op *op)
 {
 	for (unsigned i = 0; i < READY_ACCEPT_TURN_MAX; i++) {
 		int result = accept4(fd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (result < 0) {
-			if (accept_error_is_of_peer(errno))
+			if (io_sys_accept_goes_on(errno))
 				continue;
 			if (!ready_read_again(fd, &result))
 				ready_finish(r, op, result);

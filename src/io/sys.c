@@ -72,3 +72,22 @@ int io_sys_socket(int domain, int type)
 
 	return fd < 0 ? -errno : fd;
 }
+
+bool io_sys_accept_goes_on(int error)
+{
+	switch (error) {
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case EOPNOTSUPP:
+		return true;
+	default:
+		return false;
+	}
+}
