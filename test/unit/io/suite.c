@@ -14,6 +14,7 @@ struct io_loop *suite_loop;
 
 #define SUITE_TURN_NS 20000000
 #define SETTLE_TURNS 4
+#define FILL_QUIET 20
 
 static uint8_t pattern[SUITE_SEND_MAX + 256];
 
@@ -199,6 +200,21 @@ void suite_send(struct end *end, size_t n)
 		assert_true(turn < SUITE_TURNS_MAX);
 		if (n > 0)
 			suite_world->turn();
+	}
+}
+
+void suite_fill(struct end *end)
+{
+	for (unsigned full = 0; full < 3; suite_world->settle())
+		full += suite_try_send(end, SUITE_SEND_MAX) == 0;
+}
+
+void suite_fill_for_good(struct end *end)
+{
+	for (unsigned quiet = 0; quiet < FILL_QUIET; quiet++) {
+		if (suite_try_send(end, SUITE_SEND_MAX) > 0)
+			quiet = 0;
+		suite_world->settle();
 	}
 }
 

@@ -90,6 +90,13 @@ void suite_submit_free(struct rec *);
 void suite_send(struct end *, size_t n);
 /* As many as there is room for, at most n. */
 size_t suite_try_send(struct end *, size_t n);
+/* Sends until there is no room. */
+void suite_fill(struct end *);
+/*
+ * The same, for a test that sends and must wait: a kernel's peer acknowledges late (40 ms), and then there is
+ * room for a little more, though not enough to be called writable.
+ */
+void suite_fill_for_good(struct end *);
 /* Receives until `n` bytes of the pattern have come (one multishot op, which is canceled at the end). */
 void suite_recv(struct end *, size_t n);
 

@@ -240,25 +240,12 @@ static void test_send_gathers_a_vector(void **state)
 	suite_close(&b);
 }
 
-/* Fills the way from a to b. */
-static void fill(struct end *a)
-{
-	unsigned full = 0;
-
-	/* Bytes under way free room once more when they arrive. */
-	while (full < 3) {
-		if (suite_try_send(a, SUITE_SEND_MAX) == 0)
-			full++;
-		suite_world->settle();
-	}
-}
-
 static void test_send_waits_for_a_blocked_peer(void **state)
 {
 	struct end a, b;
 
 	suite_pair(&a, &b);
-	fill(&a);
+	suite_fill_for_good(&a);
 	suite_submit_send(&a, 5000);
 	suite_world->settle();
 	assert_int_equal(a.wr.finals, 0);
@@ -282,7 +269,7 @@ static void test_wait_out_waits_for_room(void **state)
 	suite_until(a.wr.finals);
 	assert_int_equal(a.wr.last, 0);
 	for (unsigned round = 0; round < 3; round++) {
-		fill(&a);
+		suite_fill(&a);
 		suite_submit(&a, &a.wr, IO_WAIT_OUT, 0);
 		suite_world->settle();
 		assert_int_equal(a.wr.finals, 0);
