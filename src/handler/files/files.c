@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handler/files.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -173,14 +174,24 @@ static int files_open(void *state, struct http_stream *s)
 	return files_req_start(files, s);
 }
 
+/* What is in flight ends by itself; its result is dropped. */
+static void files_gone(struct http_stream *s)
+{
+	struct files_stream *fs = s->data;
+
+	if (!fs || !fs->req)
+		return;
+	files_req_abandon(fs->req);
+	http_reset(s, HTTP_ERROR_CANCEL);
+}
+
 static void files_on_close(struct http_stream *s, int why)
 {
 	struct files_stream *fs = s->data;
 
 	if (!fs)
 		return;
-	if (fs->req)
-		files_req_abandon(fs->req);
+	assert(!fs->req);
 	file_rep_unref(fs->rep);
 	s->data = NULL;
 }
@@ -190,5 +201,6 @@ const struct handler_ops files_handler = {
 	.attach = files_attach,
 	.detach = files_detach,
 	.open = files_open,
+	.gone = files_gone,
 	.on_close = files_on_close,
 };
