@@ -130,19 +130,25 @@ static void ring_free(struct access_ring *r)
 	free(r);
 }
 
-static int open_file(struct access_log *log, int *fd, bool *regular)
+/* A descriptor or -errno. */
+static int open_file(const char *path)
+{
+	int fd;
+
+	if (strcmp(path, "-") == 0)
+		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+	else
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+			  0640);
+	return fd < 0 ? -errno : fd;
+}
+
+static void use_file(struct access_log *log, int fd)
 {
 	struct stat st;
 
-	if (strcmp(log->path, "-") == 0)
-		*fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
-	else
-		*fd = open(log->path,
-			   O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-	if (*fd < 0)
-		return -errno;
-	*regular = fstat(*fd, &st) == 0 && S_ISREG(st.st_mode);
-	return 0;
+	log->fd = fd;
+	log->regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 /* Up to n bytes from where the ring stands; the count, or -errno. */
@@ -299,19 +305,17 @@ static void drop_torn(struct access_log *log)
 
 static void reopen(struct access_log *log)
 {
-	bool regular;
-	int fd, error = open_file(log, &fd, &regular);
+	int fd = open_file(log->path);
 
-	if (error) {
+	if (fd < 0) {
 		log_error(
 			"access log %s: cannot be opened again: %s. The old file stays in use; see that the "
 			"user of the server may write there, then send SIGUSR1",
-			log->path, err_text(error));
+			log->path, err_text(fd));
 		return;
 	}
 	close(log->fd);
-	log->fd = fd;
-	log->regular = regular;
+	use_file(log, fd);
 	drop_torn(log);
 }
 
@@ -426,27 +430,35 @@ static void log_free(struct access_log *log)
 	free(log);
 }
 
+static int log_start(struct access_log *log, const char *path)
+{
+	int fd;
+
+	log->path = strdup(path);
+	if (!log->path)
+		return -ENOMEM;
+	log->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (log->wake_fd < 0)
+		return -errno;
+	fd = open_file(path);
+	if (fd < 0)
+		return fd;
+	use_file(log, fd);
+	return start_writer(log);
+}
+
 int access_log_open(struct access_log **out, const char *path, uint32_t ring_bytes)
 {
-	struct access_log *log = calloc(1, sizeof(*log));
-	int error = -ENOMEM;
+	struct access_log *log = malloc(sizeof(*log));
+	int error;
 
 	assert(ring_bytes >= ACCESS_RING_BYTES_MIN && (ring_bytes & (ring_bytes - 1)) == 0);
 	if (!log)
 		return -ENOMEM;
+	*log = (struct access_log){.fd = -1, .wake_fd = -1, .ring_bytes = ring_bytes};
 	pthread_mutex_init(&log->lock, NULL);
 	pthread_cond_init(&log->done, NULL);
-	log->ring_bytes = ring_bytes;
-	log->fd = -1;
-	log->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (log->wake_fd < 0)
-		error = -errno;
-	else
-		log->path = strdup(path);
-	if (log->path)
-		error = open_file(log, &log->fd, &log->regular);
-	if (!error)
-		error = start_writer(log);
+	error = log_start(log, path);
 	if (error) {
 		log_free(log);
 		return error;
