@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 
 #include "base/compiler.h"
-#include "http/scan.h"
+#include "http/chars.h"
 
 #define PORT_DIGITS_MAX 5
 #define PORT_MAX 65535

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "base/compiler.h"
-#include "http/scan.h"
+#include "http/chars.h"
 
 static inline int hex_digit(char c)
 {

@@ -5,8 +5,8 @@
 #include <errno.h>
 
 #include "base/compiler.h"
+#include "http/chars.h"
 #include "http/h1/rules.h"
-#include "http/scan.h"
 
 enum h1_state {
 	H1_REQUEST_LINE, /* in the request line, or before it */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "http/scan.h"
+#include "http/chars.h"
 
 #include "http/h1/parse.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The same scan in plain C on every machine, so that a test can hold the two against each other. */
 #define SCAN_PORTABLE
-#include "http/scan.h"
+#include "http/chars.h"
 
 #include "http/h1/parse.h"
 
