@@ -149,7 +149,7 @@ static int parse_asctime(const char *p, int64_t *unix_s)
 		      unix_s);
 }
 
-/* "Sunday, 06-Nov-94 08:49:37 GMT": a year over 50 years ahead is one of the century before. */
+/* "Sunday, 06-Nov-94 08:49:37 GMT": the last such year that is not over 50 years ahead. */
 static int parse_rfc850(struct str text, int64_t now_s, int64_t *unix_s)
 {
 	ptrdiff_t comma = str_find_byte(text, ',');
@@ -167,13 +167,13 @@ static int parse_rfc850(struct str text, int64_t now_s, int64_t *unix_s)
 	p = text.p + comma;
 	if (!known || !looks_like(p, ", ##-@@@-## ##:##:## GMT"))
 		return -EINVAL;
-	c.year = now.year - now.year % 100 + number(p + 9, 2);
+	ahead = (struct civil){now.year + CENTURY_WINDOW_YEARS, now.month, now.day};
+	bound = days_of(ahead) * DAY_S + (now_s % DAY_S + DAY_S) % DAY_S;
+	c.year = ahead.year - ahead.year % 100 + number(p + 9, 2);
 	c.day = number(p + 2, 2);
 	if (finish(c, p + 5, p + 12, &parsed))
 		/* The 29th of February may still exist a century earlier. */
 		parsed = INT64_MAX;
-	ahead = (struct civil){now.year + CENTURY_WINDOW_YEARS, now.month, now.day};
-	bound = days_of(ahead) * DAY_S + (now_s % DAY_S + DAY_S) % DAY_S;
 	if (parsed > bound) {
 		c.year -= 100;
 		return finish(c, p + 5, p + 12, unix_s);
