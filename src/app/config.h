@@ -20,6 +20,7 @@ struct status_config;
 #define APP_LISTENS_MAX 64
 #define APP_CONFIG_BYTES_MAX (1u << 20)
 #define APP_WORKERS_MAX 1024
+#define APP_ROUTES_MAX 16384 /* of all sites */
 
 /* An address to listen on. Its place in `listens` is the listener number of http_config.routers. */
 struct app_listen {

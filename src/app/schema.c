@@ -12,17 +12,13 @@
 /* How much of a wrong value is shown in a message. */
 #define SHOWN_BYTES_MAX 60
 
-struct shown {
-	char text[SHOWN_BYTES_MAX * ESCAPE_BYTES_MAX + 4];
-};
-
-static struct shown show(struct str s)
+struct schema_shown schema_show(struct str s)
 {
-	struct shown out;
-	size_t n = escape_put(out.text, sizeof(out.text) - 4, str_head(s, SHOWN_BYTES_MAX),
-			      ESCAPE_TEXT, NULL);
+	struct schema_shown out;
+	size_t n = escape_put(out.text, sizeof(out.text) - sizeof("..."),
+			      str_head(s, SHOWN_BYTES_MAX), ESCAPE_TEXT, NULL);
 
-	strcpy(out.text + n, s.len > SHOWN_BYTES_MAX ? "..." : "");
+	memcpy(out.text + n, s.len > SHOWN_BYTES_MAX ? "..." : "", s.len > SHOWN_BYTES_MAX ? 4 : 1);
 	return out;
 }
 
@@ -89,6 +85,19 @@ void schema_error(struct schema_run *run, struct ucl_pos at, const char *fmt, ..
 	errors->at[i][0] = at.line;
 	errors->at[i][1] = at.column;
 	errors->count++;
+}
+
+void schema_wrong(struct schema_run *run, const struct ucl_node *node, const char *key,
+		  const char *fmt, ...)
+{
+	char why[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	schema_error(run, node->value_at, "\"%s\" for \"%s\"%s: %s", schema_show(node->value).text,
+		     key, run->where, why);
 }
 
 struct str schema_path(struct schema_run *run, struct str path)
@@ -293,13 +302,6 @@ static int parse_number(const struct schema_key *key, struct str s, uint64_t *v,
 	}
 }
 
-static void wrong_value(struct schema_run *run, const struct schema_key *key,
-			const struct ucl_node *node, const char *why)
-{
-	schema_error(run, node->value_at, "\"%s\" for \"%s\"%s: %s", show(node->value).text,
-		     key->name, run->where, why);
-}
-
 static void set_number(struct schema_run *run, const struct schema_key *key,
 		       const struct ucl_node *node, void *target)
 {
@@ -307,12 +309,12 @@ static void set_number(struct schema_run *run, const struct schema_key *key,
 	uint64_t v = 0;
 
 	if (parse_number(key, node->value, &v, why, sizeof(why)) < 0) {
-		wrong_value(run, key, node, why);
+		schema_wrong(run, node, key->name, "%s", why);
 		return;
 	}
 	if (key->type == SCHEMA_DURATION && (key->flags & SCHEMA_SECONDS)) {
 		if (v % 1000 != 0) {
-			wrong_value(run, key, node, "expected whole seconds");
+			schema_wrong(run, node, key->name, "expected whole seconds");
 			return;
 		}
 		v /= 1000;
@@ -324,7 +326,7 @@ static void set_number(struct schema_run *run, const struct schema_key *key,
 			 : key->type != SCHEMA_DURATION  ? ""
 			 : (key->flags & SCHEMA_SECONDS) ? " seconds"
 							 : "ms");
-		wrong_value(run, key, node, why);
+		schema_wrong(run, node, key->name, "%s", why);
 		return;
 	}
 	put_number(key, target, v);
@@ -341,7 +343,7 @@ static void set_flags(struct schema_run *run, const struct schema_key *key,
 		uint64_t v;
 
 		if (parse_word(key, n->value, &v, why, sizeof(why)) < 0)
-			wrong_value(run, key, n, why);
+			schema_wrong(run, n, key->name, "%s", why);
 		else
 			mask |= 1u << v;
 		if (node->kind != UCL_LIST)
@@ -359,8 +361,7 @@ static void set_string(struct schema_run *run, const struct schema_key *key,
 	if (!s.p)
 		schema_error(run, node->value_at, "out of memory");
 	else if (memchr(s.p, '\0', s.len) || (key->type == SCHEMA_PATH && node->value.len == 0))
-		wrong_value(run, key, node,
-			    key->type == SCHEMA_PATH ? "expected a path" : "expected text");
+		schema_wrong(run, node, key->name, "expected %s", describe_type(key->type));
 	else
 		*(struct str *)((char *)target + key->at) = s;
 }
@@ -372,7 +373,7 @@ static void set_address(struct schema_run *run, const struct schema_key *key,
 
 	if (net_addr_parse(node->value, (struct net_addr *)((char *)target + key->at), why,
 			   sizeof(why)) < 0)
-		wrong_value(run, key, node, why);
+		schema_wrong(run, node, key->name, "%s", why);
 }
 
 static void set_list(struct schema_run *run, const struct schema_key *key,
@@ -421,14 +422,14 @@ static void set_map(struct schema_run *run, const struct schema_key *key,
 		}
 		if (!is_scalar(n)) {
 			schema_error(run, n->value_at, "\"%s\" in %s takes a string, not %s",
-				     show(n->key).text, key->name, describe_kind(n->kind));
+				     schema_show(n->key).text, key->name, describe_kind(n->kind));
 			continue;
 		}
 		for (const struct ucl_node *other = node->first; other != n; other = other->next) {
 			if (!str_eq(other->key, n->key))
 				continue;
 			schema_error(run, n->key_at, "\"%s\" is in %s already (line %u)",
-				     show(n->key).text, key->name, other->key_at.line);
+				     schema_show(n->key).text, key->name, other->key_at.line);
 			break;
 		}
 		key->apply(run, n, target);
@@ -458,7 +459,7 @@ static void set_block(struct schema_run *run, const struct schema_key *key,
 	if (!into)
 		return;
 	where = named ? arena_printf(&run->errors->arena, " in %s \"%s\"", block->name,
-				     show(node->label).text)
+				     schema_show(node->label).text)
 		      : arena_printf(&run->errors->arena, " in %s", block->name);
 	run->where = where.p ? where.p : "";
 	schema_apply(run, block, node, into);
@@ -586,8 +587,8 @@ static void unknown_key(struct schema_run *run, const struct schema_block *block
 			 home == &schema_top ? "" : home->name);
 	else if (guess.best)
 		snprintf(hint, sizeof(hint), " (did you mean \"%s\"?)", guess.best);
-	schema_error(run, node->key_at, "unknown key \"%s\"%s%s", show(node->key).text, run->where,
-		     hint);
+	schema_error(run, node->key_at, "unknown key \"%s\"%s%s", schema_show(node->key).text,
+		     run->where, hint);
 }
 
 void schema_defaults(struct schema_run *run, const struct schema_block *block, void *target)
@@ -612,7 +613,8 @@ void schema_apply(struct schema_run *run, const struct schema_block *block,
 	const struct ucl_node *own[SCHEMA_KEYS_MAX] = {NULL};
 	const struct ucl_node *lent[SCHEMA_KEYS_MAX] = {NULL};
 
-	schema_defaults(run, block, target);
+	if (!block->lent_out)
+		schema_defaults(run, block, target);
 	/* What comes after too many errors is not looked at. */
 	for (const struct ucl_node *n = node->first; n && run->errors->more == 0; n = n->next) {
 		const struct schema_key *key = find_own(block, n->key, false);

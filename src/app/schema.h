@@ -70,6 +70,7 @@ struct schema_block {
 	/* Its keys may stand here, too, for the struct at `also_at`; `lent` hears of each. */
 	const struct schema_block *also;
 	size_t also_at;
+	bool lent_out; /* its defaults are stored with those of the block that has its keys */
 	void (*lent)(struct schema_run *, const struct ucl_node *, void *target);
 	/* Where this block goes: NULL without memory. Not set: it is a part of its parent, at the key's `at`. */
 	void *(*begin)(struct schema_run *, const struct ucl_node *, void *parent);
@@ -86,6 +87,7 @@ struct schema_run {
 	const char *file;
 	struct str folder; /* of the file, for relative paths */
 	bool offline;
+	const struct app_overrides *overrides; /* never NULL */
 	const char *where; /* ` in route "/api/"`, for messages; "" at the top */
 };
 
@@ -100,6 +102,14 @@ void schema_defaults(struct schema_run *, const struct schema_block *, void *tar
 
 /* An error of the file at a place. */
 void schema_error(struct schema_run *, struct ucl_pos, const char *fmt, ...) SL_PRINTF(3, 4);
+/* `"x" for "key" in route "/": expected ...` at the value. */
+void schema_wrong(struct schema_run *, const struct ucl_node *, const char *key, const char *fmt,
+		  ...) SL_PRINTF(4, 5);
+/* Bytes of the file made safe for a message, cut when they are long. */
+struct schema_shown {
+	char text[368];
+};
+struct schema_shown schema_show(struct str);
 /* The path from the file's folder on; terminated. */
 struct str schema_path(struct schema_run *, struct str);
 

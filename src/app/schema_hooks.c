@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// What keys and blocks of the top and of sites do beyond storing. Those of routes are in schema_route.c.
+#include "app/schema_hooks.h"
+
+#include "app/config_spec.h"
+
+static const struct ucl_node *find_member(const struct ucl_node *block, const char *key)
+{
+	for (const struct ucl_node *n = block->first; n; n = n->next)
+		if (str_eq(n->key, str_from(key)))
+			return n;
+	return NULL;
+}
+
+void hook_text(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	for (size_t i = 0; i < node->value.len; i++) {
+		unsigned char c = (unsigned char)node->value.p[i];
+
+		if ((c >= 0x20 && c != 0x7f) || c == '\t')
+			continue;
+		schema_wrong(run, node, schema_show(node->key).text,
+			     "it would break a field of a response");
+		return;
+	}
+}
+
+void hook_log_file(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	config_check_place(run, node->value_at, ((struct app_log *)target)->file);
+}
+
+void hook_access_file(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	config_check_place(run, node->value_at, ((struct app_access_log *)target)->file);
+}
+
+void hook_access_log_end(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	if (!find_member(node, "format"))
+		((struct app_access_log *)target)->format = APP_ACCESS_COMBINED;
+}
+
+void *hook_admin_begin(struct schema_run *run, const struct ucl_node *node, void *parent)
+{
+	return &((struct spec *)parent)->app;
+}
+
+void hook_admin_listen(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	struct app_config *app = target;
+	char text[NET_ADDR_TEXT];
+
+	if (app->admin.len == 0)
+		return;
+	if (app->admin.u.sa.sa_family != AF_UNIX) {
+		schema_wrong(
+			run, node, "listen",
+			"expected a Unix socket, as unix:/run/sluice.sock: who reaches it rules the server");
+		return;
+	}
+	net_addr_print(&app->admin, text);
+	if (str_starts(str_from(text), STR("unix:/")))
+		config_check_place(run, node->value_at, str_skip(str_from(text), 5));
+}
+
+void hook_user(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	config_check_user(run, node->value_at, ((struct spec *)target)->app.user);
+}
+
+void hook_group(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	config_check_group(run, node->value_at, ((struct spec *)target)->app.group);
+}
+
+void hook_pid(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	config_check_place(run, node->value_at, ((struct spec *)target)->app.pid_file);
+}
+
+void hook_cidr(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	struct http_cidr cidr;
+
+	if (!http_cidr_parse(node->value, &cidr))
+		schema_wrong(run, node, "trusted_proxies",
+			     "expected an address or a network, as 10.0.0.0/8 or fd00::/8");
+}
+
+void hook_top_end(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	if (((struct spec *)target)->sites.count == 0 && run->errors->count == 0)
+		schema_error(
+			run, (struct ucl_pos){0, 0},
+			"no site: add site \"*\" { listen = \":8080\"; route \"/\" { files = \".\"; } }");
+}
+
+void *hook_site_begin(struct schema_run *run, const struct ucl_node *node, void *parent)
+{
+	return spec_site_new(run, parent, node->label, node->key_at);
+}
+
+void hook_site_end(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	const struct spec_site *site = target;
+
+	if (site->listens.count == 0 && run->overrides->listen_count == 0 &&
+	    !find_member(node, "listen"))
+		schema_error(run, site->at, "site \"%s\" listens nowhere: add listen = \":80\";",
+			     schema_show(site->name).text);
+	if (site->routes.count == 0 && !find_member(node, "route"))
+		schema_error(run, site->at,
+			     "site \"%s\" has no route: add route \"/\" { files = \"...\"; }",
+			     schema_show(site->name).text);
+}
+
+void hook_listen(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	struct spec_site *site = target;
+
+	spec_listen_new(run, &site->listens, node->value, node->value_at);
+}
+
+void *hook_listen_begin(struct schema_run *run, const struct ucl_node *node, void *parent)
+{
+	struct spec_site *site = parent;
+	struct spec_listen *listen =
+		spec_listen_new(run, &site->listens, node->label, node->value_at);
+
+	if (listen)
+		listen->detailed = true;
+	return listen;
+}
+
+void hook_listen_end(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	const struct spec_listen *listen = target;
+	const struct ucl_node *mode = find_member(node, "mode");
+
+	if (mode && listen->addr.len > 0 && listen->addr.u.sa.sa_family != AF_UNIX)
+		schema_error(run, mode->key_at, "\"mode\"%s is for Unix sockets only", run->where);
+}
