@@ -202,6 +202,7 @@ static struct reply *ask_loopback(struct harness *h, const char *method, const c
 		turn(h, deadline_ns);
 	if (then) {
 		then(h);
+		turn(h, deadline_ns);
 		l->pull_max = UINT64_MAX;
 		loopback_pull(l);
 	}
