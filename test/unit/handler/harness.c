@@ -218,9 +218,10 @@ static struct reply *ask_loopback(struct harness *h, const char *method, const c
 		snprintf(number, sizeof(number), "%lld", (long long)l->response.content_length);
 		head_add(reply, STR("content-length"), str_from(number));
 	}
-	reply->body = l->body;
 	reply->len = l->body_len;
-	l->body = NULL;
+	reply->body = calloc(1, l->body_len + 1);
+	if (l->body_len)
+		memcpy(reply->body, l->body, l->body_len);
 	loopback_free(l);
 	return reply;
 }
@@ -270,7 +271,7 @@ static struct reply *parse_reply(struct bytes *in, bool head_only)
 		line = end + 2;
 	}
 	reply->len = in->len - head;
-	reply->body = malloc(reply->len + 1);
+	reply->body = calloc(1, reply->len + 1);
 	memcpy(reply->body, in->p + head, reply->len);
 	free(in->p);
 	const char *promised = reply_field(reply, "content-length");

@@ -40,7 +40,7 @@ void harness_fill(uint8_t *bytes, size_t len, unsigned seed);
 struct reply {
 	unsigned status;
 	char head[16384]; /* "name: value\n" lines, names in lower case */
-	uint8_t *body;
+	uint8_t *body;    /* terminated */
 	size_t len;
 	bool cut; /* the body is shorter than promised, or the wire says that it failed */
 };

@@ -26,7 +26,8 @@ static int teardown(void **state)
 static void test_respond(void **state)
 {
 	const struct http_field headers[] = {{STR("X-One"), STR("1"), HTTP_OTHER},
-					     {STR("Cache-Control"), STR("no-store"), HTTP_CACHE_CONTROL}};
+					     {STR("Cache-Control"), STR("no-store"),
+					      HTTP_CACHE_CONTROL}};
 	const struct respond_config config = {.status = 418,
 					      .type = STR("text/x-tea"),
 					      .body = STR("short and stout"),
@@ -77,7 +78,6 @@ static const struct {
 	{"https://$host$path$query", "/a/b?c=d", "https://example.com/a/b?c=d"},
 	{"https://$host$path$query", "/", "https://example.com/"},
 	{"https://$host$path$query", "/a?", "https://example.com/a?"},
-	{"/new/$rest", "/old/x y", NULL},
 	{"/new/$rest", "/old/x%20y", "/new/old/x%20y"},
 	{"$scheme://www.$host/", "/x", "http://www.example.com/"},
 	{"https://other.example/price$$", "/x", "https://other.example/price$"},
@@ -91,23 +91,21 @@ static const struct {
 static void test_redirect(void **state)
 {
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(redirects); i++) {
-		struct redirect_config config = {.status = 308, .target = str_from(redirects[i].target)};
+		struct redirect_config config = {.status = 308,
+						 .target = str_from(redirects[i].target)};
 		const char *why;
 
 		assert_int_equal(redirect_target_check(config.target, &why), 0);
 		if (i)
 			setup(state);
 		harness_start(&h, &redirect_handler, &config, NULL);
-		/* A space ends the target of HTTP/1, so that row is asked of the other wire only. */
-		if (strchr(redirects[i].asked, ' ') == NULL) {
-			struct reply *reply = harness_ask(&h, "GET", redirects[i].asked, NULL);
+		struct reply *reply = harness_ask(&h, "GET", redirects[i].asked, NULL);
 
-			assert_int_equal(reply->status, redirects[i].location ? 308 : 400);
-			if (redirects[i].location)
-				assert_string_equal(reply_field(reply, "location"), redirects[i].location);
-			assert_null(reply_field(reply, "set-cookie"));
-			reply_free(reply);
-		}
+		assert_int_equal(reply->status, redirects[i].location ? 308 : 400);
+		if (redirects[i].location)
+			assert_string_equal(reply_field(reply, "location"), redirects[i].location);
+		assert_null(reply_field(reply, "set-cookie"));
+		reply_free(reply);
 		harness_stop(&h);
 	}
 	setup(state);
@@ -116,14 +114,13 @@ static void test_redirect(void **state)
 
 static void test_redirect_targets_are_checked(void **state)
 {
-	static const char *const bad[] = {"",	       "example.com",	   "//evil.example", "/$path",
-					  "$nope",     "https://$hos/",	   "/a b",	     "/a\r\nb: c",
-					  "/\xc3\xa9", "https://h/$query$"};
+	static const char *const bad[] = {
+		"",          "example.com",      "//evil.example", "/$path",
+		"$nope",     "https://$hos/",    "/a b",           "/a\r\nb: c",
+		"/\xc3\xa9", "https://h/$query$"};
 	const char *why;
 
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(bad); i++) {
-		if (redirect_target_check(str_from(bad[i]), &why) == 0)
-			print_error("%s\n", bad[i]);
 		assert_int_not_equal(redirect_target_check(str_from(bad[i]), &why), 0);
 		assert_non_null(why);
 	}
@@ -158,8 +155,6 @@ static void test_status(void **state)
 	harness_start(&h, &status_handler, &config, NULL);
 	struct reply *reply = harness_ask(&h, "GET", "/", NULL);
 
-	reply->body = realloc(reply->body, reply->len + 1);
-	reply->body[reply->len] = '\0';
 	assert_string_equal(reply_field(reply, "content-type"), "text/plain; charset=utf-8");
 	assert_non_null(strstr((char *)reply->body, "version 9.9\n"));
 	assert_non_null(strstr((char *)reply->body, "\nrequests 1001\n"));
@@ -167,11 +162,9 @@ static void test_status(void **state)
 	assert_non_null(strstr((char *)reply->body, "\nconfig_file /etc/\"odd\"\\n.conf\n"));
 	reply_free(reply);
 	reply = harness_ask(&h, "GET", "/", "Accept: application/json\r\n");
-	reply->body = realloc(reply->body, reply->len + 1);
-	reply->body[reply->len] = '\0';
 	assert_string_equal(reply_field(reply, "content-type"), "application/json");
 	assert_string_equal(reply_field(reply, "cache-control"), "no-store");
-	assert_true(json_check((char *)reply->body, reply->len));
+	assert_true(json_check((struct str){(char *)reply->body, reply->len}));
 	assert_non_null(strstr((char *)reply->body, "\"generation\":3"));
 	assert_non_null(strstr((char *)reply->body, "\"requests\":1002"));
 	reply_free(reply);

@@ -127,8 +127,8 @@ static void test_a_range_of_a_precompressed_file(void **state)
 	config.precompressed = ALL_CODINGS;
 	harness_text(&h, "page.html.gz", "as gzip");
 	start();
-	struct reply *reply =
-		harness_ask(&h, "GET", "/page.html", "Accept-Encoding: gzip\r\nRange: bytes=3-\r\n");
+	struct reply *reply = harness_ask(&h, "GET", "/page.html",
+					  "Accept-Encoding: gzip\r\nRange: bytes=3-\r\n");
 
 	assert_int_equal(reply->status, 206);
 	assert_string_equal(reply_field(reply, "content-range"), "bytes 3-6/7");
@@ -169,7 +169,8 @@ static void test_a_precompressed_file_that_is_older_is_ignored(void **state)
 static void test_no_coding_no_vary(void **state)
 {
 	start();
-	struct reply *reply = harness_ask(&h, "GET", "/page.html", "Accept-Encoding: gzip, br, zstd\r\n");
+	struct reply *reply =
+		harness_ask(&h, "GET", "/page.html", "Accept-Encoding: gzip, br, zstd\r\n");
 
 	assert_null(reply_field(reply, "content-encoding"));
 	assert_null(reply_field(reply, "vary"));
@@ -211,7 +212,8 @@ static void test_compression_on_the_fly(void **state)
 
 static void test_what_is_compressed_is_the_file(void **state)
 {
-	static const uint8_t in[] = "to be compressed, to be compressed, to be compressed, to be compressed";
+	static const uint8_t in[] =
+		"to be compressed, to be compressed, to be compressed, to be compressed";
 	size_t len;
 	uint8_t *out;
 	char back[sizeof(in)];
@@ -312,7 +314,8 @@ static void test_a_changed_file_is_compressed_anew(void **state)
 	config.compress.codings = ALL_CODINGS;
 	config.cache.revalidate_ms = 0;
 	start();
-	struct reply *reply = harness_ask(&h, "GET", "/page.html", "Accept-Encoding: gzip, br, zstd\r\n");
+	struct reply *reply =
+		harness_ask(&h, "GET", "/page.html", "Accept-Encoding: gzip, br, zstd\r\n");
 
 	assert_non_null(reply_field(reply, "content-encoding"));
 	strcpy(first, reply_field(reply, "etag"));

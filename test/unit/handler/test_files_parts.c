@@ -57,11 +57,12 @@ static void test_types(void **state)
 static void test_every_usual_extension_is_found(void **state)
 {
 	static const char *const usual[] = {
-		"avif", "bmp",	"css",	"csv",	"eot",	"gif",	"htm",	"html", "ico",	"jpeg", "jpg",
-		"js",	"json", "map",	"md",	"mjs",	"mp3",	"mp4",	"ogg",	"otf",	"pdf",	"png",
-		"svg",	"tar",	"ttf",	"txt",	"wasm", "wav",	"webm", "webp", "woff", "woff2", "xhtml",
-		"xml",	"yaml", "yml",	"zip",	"aac",	"apk",	"deb",	"epub", "flac", "ics",	"m3u8",
-		"mov",	"mpd",	"rss",	"tgz",	"toml", "vtt",	"webmanifest",
+		"avif", "bmp",  "css",  "csv",  "eot",   "gif",         "htm", "html", "ico",
+		"jpeg", "jpg",  "js",   "json", "map",   "md",          "mjs", "mp3",  "mp4",
+		"ogg",  "otf",  "pdf",  "png",  "svg",   "tar",         "ttf", "txt",  "wasm",
+		"wav",  "webm", "webp", "woff", "woff2", "xhtml",       "xml", "yaml", "yml",
+		"zip",  "aac",  "apk",  "deb",  "epub",  "flac",        "ics", "m3u8", "mov",
+		"mpd",  "rss",  "tgz",  "toml", "vtt",   "webmanifest",
 	};
 
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(usual); i++) {
@@ -78,7 +79,8 @@ static void test_every_usual_extension_is_found(void **state)
 
 static void test_own_types_come_first(void **state)
 {
-	const struct files_type types[] = {{STR("html"), STR("text/x-own")}, {STR("foo"), STR("x/foo")}};
+	const struct files_type types[] = {{STR("html"), STR("text/x-own")},
+					   {STR("foo"), STR("x/foo")}};
 
 	config.types = types;
 	config.type_count = 2;
@@ -168,7 +170,8 @@ static void test_the_cache_ends_at_its_descriptors(void **state)
 
 	file_cache_init(&cache, 100, 4, 1000);
 	for (unsigned i = 0; i < 20; i++) {
-		file_entry_unref(add_entry(&cache, i, 300, open("/dev/null", O_RDONLY | O_CLOEXEC)));
+		file_entry_unref(
+			add_entry(&cache, i, 300, open("/dev/null", O_RDONLY | O_CLOEXEC)));
 		assert_true(cache.fds <= 4);
 	}
 	assert_int_equal(cache.fds, 4);
@@ -305,8 +308,7 @@ static void drop_pages(void)
 
 static struct source *start_body(struct file_body *body, uint64_t off, uint64_t len)
 {
-	struct source *source =
-		file_body_init_range(body, &world.warm, world.rep, off, len, 0);
+	struct source *source = file_body_init_range(body, &world.warm, world.rep, off, len, 0);
 
 	source->wake = count_wake;
 	return source;
@@ -371,8 +373,8 @@ static void test_a_cold_file_is_warmed_first(void **state)
 		if (residency_known(world.rep, 0, FILE_BYTES, CLOCK_NS_PER_S * (round + 1)))
 			unit_skip("this file system keeps its pages in memory");
 		residency_without_cachestat(round & 1);
-		unsigned waits = drain(start_body(&body, 0, FILE_BYTES), round & 2 ? SEG_ALL : SEG_MEM, 0,
-				       FILE_BYTES);
+		unsigned waits = drain(start_body(&body, 0, FILE_BYTES),
+				       round & 2 ? SEG_ALL : SEG_MEM, 0, FILE_BYTES);
 
 		residency_without_cachestat(false);
 		assert_true(waits >= 1);
