@@ -368,10 +368,8 @@ void io_timer_set(struct io_loop *loop, struct io_timer *t, uint64_t after_ms)
 #endif
 
 static const struct io_backend *const engines[] = {
-	[IO_ENGINE_URING] = BACKEND_URING,
-	[IO_ENGINE_EPOLL] = &io_backend_epoll,
-	[IO_ENGINE_POLL] = &io_backend_poll,
-	[IO_ENGINE_SELECT] = &io_backend_select,
+	[IO_ENGINE_URING] = BACKEND_URING,   [IO_ENGINE_EPOLL] = &io_backend_epoll,
+	[IO_ENGINE_POLL] = &io_backend_poll, [IO_ENGINE_SELECT] = &io_backend_select,
 	[IO_ENGINE_SIM] = &io_backend_sim,
 };
 

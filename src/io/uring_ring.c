@@ -90,34 +90,40 @@ static int open_rings(struct uring_ring *r)
 	return 0;
 }
 
-static int check_features(struct uring_ring *r, char *why, size_t why_len)
+static int check_opcodes(struct uring_ring *r, char *why, size_t why_len)
 {
-	struct io_uring_probe *probe;
-	const char *missing = NULL;
+	union {
+		struct io_uring_probe probe;
+		uint8_t room[sizeof(struct io_uring_probe) +
+			     IORING_OP_LAST * sizeof(struct io_uring_probe_op)];
+	} u = {0};
+	int rc = io_uring_register_probe(&r->io, &u.probe, IORING_OP_LAST);
+
+	if (rc < 0)
+		return refuse(rc, why, why_len);
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(opcodes_needed); i++) {
+		if (io_uring_opcode_supported(&u.probe, opcodes_needed[i].code))
+			continue;
+		snprintf(why, why_len, "the io_uring of this kernel lacks the operation %s",
+			 opcodes_needed[i].name);
+		return -ENOSYS;
+	}
+	return 0;
+}
+
+static int check_ring(struct uring_ring *r, char *why, size_t why_len)
+{
+	int rc;
 
 	if ((r->io.features & FEATURES_NEEDED) != FEATURES_NEEDED) {
 		snprintf(why, why_len, "the io_uring of this kernel may drop completions");
 		return -ENOSYS;
 	}
-	probe = io_uring_get_probe_ring(&r->io);
-	if (!probe) {
-		snprintf(why, why_len, "the io_uring of this kernel does not say what it can do");
-		return -ENOSYS;
-	}
-	for (unsigned i = 0; i < SL_ARRAY_SIZE(opcodes_needed) && !missing; i++) {
-		if (!io_uring_opcode_supported(probe, opcodes_needed[i].code))
-			missing = opcodes_needed[i].name;
-	}
-	io_uring_free_probe(probe);
-	if (missing) {
-		snprintf(why, why_len, "the io_uring of this kernel lacks the operation %s",
-			 missing);
-		return -ENOSYS;
-	}
 	/* A filter may allow the set-up and forbid the use. A disabled ring answers EBADFD. */
-	if (io_uring_enter2((unsigned)r->io.ring_fd, 0, 0, 0, NULL, 0) != -EBADFD)
-		return refuse(-EPERM, why, why_len);
-	return 0;
+	rc = io_uring_enter2((unsigned)r->io.ring_fd, 0, 0, 0, NULL, 0);
+	if (rc != -EBADFD)
+		return refuse(rc < 0 ? rc : -EINVAL, why, why_len);
+	return check_opcodes(r, why, why_len);
 }
 
 int uring_ring_open(struct uring_ring *r, char *why, size_t why_len)
@@ -128,7 +134,7 @@ int uring_ring_open(struct uring_ring *r, char *why, size_t why_len)
 	rc = open_rings(r);
 	if (rc)
 		return refuse(rc, why, why_len);
-	rc = check_features(r, why, why_len);
+	rc = check_ring(r, why, why_len);
 	if (rc) {
 		uring_ring_close(r);
 		return rc;
