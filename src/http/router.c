@@ -206,7 +206,9 @@ static int parse_pattern(struct http_config *c, struct str text, bool *suffix, s
 	*suffix = str_starts(text, STR("*."));
 	if (*suffix)
 		text = str_skip(text, 2);
-	if (!http_authority_split(text, host, &port) || port.p || str_starts(*host, STR(".")))
+	/* A name may hold an asterisk by its grammar; here it could only be a mistake. */
+	if (!http_authority_split(text, host, &port) || port.p || str_starts(*host, STR(".")) ||
+	    str_find_byte(*host, '*') >= 0)
 		return -EINVAL;
 	to = arena_alloc(&c->arena, host->len);
 	if (!to)
