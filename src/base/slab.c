@@ -25,7 +25,7 @@ static _Thread_local struct slab *thread_slabs;
 
 static inline uint32_t stride_of(const struct slab *s)
 {
-	return (s->size + 15) & ~15u;
+	return (s->size + 7) & ~7u;
 }
 
 static inline uint32_t page_bytes(const struct slab *s)

@@ -18,8 +18,8 @@ struct slab_object {
 };
 
 /*
- * Objects of one size, aligned to 16 (to 64 when the size is a multiple of 64, to a memory page when it is
- * a multiple of that). A few free objects wait in a stack: the last freed is the first given, so a busy
+ * Objects of one size, aligned to 8 (to 16 or 64 when the size is a multiple of that, to a memory page when it is
+ * a multiple of that): an object of 488 bytes costs 488. A few free objects wait in a stack: the last freed is the first given, so a busy
  * pool stays in the cache. Others return to their page, and a whole page returns to the system when at
  * least `keep` free objects remain without it. Memory of a page that was never given out is never touched.
  * Usually: static _Thread_local struct slab pool = SLAB_INIT("conn", sizeof(struct conn), 64);

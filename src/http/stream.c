@@ -7,6 +7,9 @@
 #include "base/clock.h"
 #include "http/server.h"
 
+/* "500 " and the longest status text, with room. */
+#define STATUS_LINE_MAX 64
+
 struct io_loop *http_loop(const struct http_stream *s)
 {
 	return s->worker->loop;
@@ -55,6 +58,34 @@ static const struct http_error_page *stream_error_page(const struct http_stream 
 	return NULL;
 }
 
+/* Put together by hand: a flood of refusals should cost no more than what it asks for. */
+static struct str stream_default_page(struct http_stream *s, unsigned status)
+{
+	static const struct str before = STR(
+		"<!doctype html><html lang=en><meta charset=utf-8>"
+		"<meta name=viewport content=\"width=device-width\"><style>:root{color-scheme:light dark}"
+		"body{font:1.1rem system-ui;margin:20vh auto;max-width:30rem;padding:0 1rem}</style><title>");
+	static const struct str between = STR("</title><h1>"), after = STR("</h1></html>\n");
+	char digits[20], line[STATUS_LINE_MAX];
+	struct str text = http_status_text(status);
+	unsigned n = str_put_u64(digits, status);
+	char *page = arena_alloc(s->arena, before.len + between.len + after.len + 2 * sizeof(line));
+
+	if (!page)
+		return STR_NONE;
+	memcpy(line, digits, n);
+	line[n++] = ' ';
+	memcpy(line + n, text.p, text.len);
+	n += (unsigned)text.len;
+	const struct str parts[] = {before, {line, n}, between, {line, n}, after};
+	char *p = page;
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(parts); i++) {
+		memcpy(p, parts[i].p, parts[i].len);
+		p += parts[i].len;
+	}
+	return (struct str){page, (size_t)(p - page)};
+}
+
 int http_respond_error_with(struct http_stream *s, unsigned status, const struct http_field *fields,
 			    unsigned count)
 {
@@ -71,14 +102,7 @@ int http_respond_error_with(struct http_stream *s, unsigned status, const struct
 	}
 	if (page)
 		return stream_respond_page(s, &head, page->type, page->body);
-	struct str text = http_status_text(status);
-	struct str body = arena_printf(
-		s->arena,
-		"<!doctype html><html lang=en><meta charset=utf-8>"
-		"<meta name=viewport content=\"width=device-width\"><title>%u %.*s</title>"
-		"<style>:root{color-scheme:light dark}body{font:1.1rem system-ui;margin:20vh auto;"
-		"max-width:30rem;padding:0 1rem}</style><h1>%u</h1><p>%.*s</p></html>\n",
-		status, STR_ARG(text), status, STR_ARG(text));
+	struct str body = stream_default_page(s, status);
 	if (!body.p)
 		return -ENOMEM;
 	return stream_respond_page(s, &head, STR("text/html; charset=utf-8"), body);

@@ -23,16 +23,16 @@ enum plain_state {
 	PLAIN_GONE,   /* io_close was called */
 };
 
-/* Exists only while a send or a wait for room is in flight: an idle connection does not pay for it. */
-struct plain_sender {
+/*
+ * What only a connection needs that waits to send, or lingers: an idle one does not pay for it. Lingering begins
+ * when nothing is left to send, so it is one or the other.
+ */
+struct plain_aside {
 	struct io_op op;
-	struct iovec iov[PLAIN_IOV];
-};
-
-struct plain_linger {
-	struct io_timer timer;
 	struct plain *plain;
-	size_t bytes;
+	struct io_timer timer; /* of the lingering */
+	size_t lingered;       /* bytes read away */
+	struct iovec iov[PLAIN_IOV];
 };
 
 struct plain {
@@ -42,8 +42,7 @@ struct plain {
 	struct io_task task;
 	struct seg_chain in, out;
 	struct buf *tail; /* the open buffer at the end of `out` */
-	struct plain_sender *sender;
-	struct plain_linger *linger;
+	struct plain_aside *aside;
 	uint8_t state;
 	bool eof : 1;
 	bool waiting : 1;   /* a pull returned PULL_WAIT */
@@ -53,11 +52,12 @@ struct plain {
 	bool was_full : 1;
 	bool failed : 1; /* a failure to send was reported */
 	bool no_linger : 1;
+	bool sending : 1; /* aside->op is in flight */
 };
 
 static _Thread_local struct slab plain_slab = SLAB_INIT("conn", sizeof(struct plain), 256);
-static _Thread_local struct slab sender_slab = SLAB_INIT("sender", sizeof(struct plain_sender), 64);
-static _Thread_local struct slab linger_slab = SLAB_INIT("linger", sizeof(struct plain_linger), 64);
+static _Thread_local struct slab aside_slab =
+	SLAB_INIT("conn aside", sizeof(struct plain_aside), 64);
 
 static void plain_step(struct plain *);
 
@@ -135,8 +135,8 @@ static void plain_fail(struct plain *p, int err)
 
 static void plain_lingered(struct plain *p, const struct buf *b)
 {
-	p->linger->bytes += b->end - b->start;
-	if (p->linger->bytes > CONN_LINGER_BYTES)
+	p->aside->lingered += b->end - b->start;
+	if (p->aside->lingered > CONN_LINGER_BYTES)
 		plain_io_close(p);
 }
 
@@ -254,11 +254,11 @@ static void plain_took(struct plain *p, size_t n)
 
 static void plain_sent(struct io_op *op, int result)
 {
-	struct plain_sender *sender = SL_CONTAINER(op, struct plain_sender, op);
-	struct plain *p = SL_CONTAINER(op->fd, struct plain, fd);
+	struct plain *p = SL_CONTAINER(op, struct plain_aside, op)->plain;
 
-	p->sender = NULL;
-	slab_free(&sender_slab, sender);
+	p->sending = false;
+	slab_free(&aside_slab, p->aside);
+	p->aside = NULL;
 	if (p->state == PLAIN_GONE)
 		return;
 	if (result < 0) {
@@ -282,18 +282,20 @@ static unsigned plain_gather(struct plain *p, struct iovec *iov, bool *file_foll
 
 static int plain_sleep(struct plain *p, enum io_code code)
 {
-	struct plain_sender *sender = slab_alloc(&sender_slab);
+	struct plain_aside *aside = slab_alloc(&aside_slab);
 
-	if (!sender)
+	if (!aside)
 		return -ENOMEM;
-	sender->op = (struct io_op){.cb = plain_sent, .fd = &p->fd, .code = (uint8_t)code};
+	aside->plain = p;
+	aside->op = (struct io_op){.cb = plain_sent, .fd = &p->fd, .code = (uint8_t)code};
 	if (code == IO_SEND) {
 		bool more;
-		sender->op.u.send.iov = sender->iov;
-		sender->op.u.send.n = plain_gather(p, sender->iov, &more);
+		aside->op.u.send.iov = aside->iov;
+		aside->op.u.send.n = plain_gather(p, aside->iov, &more);
 	}
-	p->sender = sender;
-	io_submit(p->conn.loop, &sender->op);
+	p->aside = aside;
+	p->sending = true;
+	io_submit(p->conn.loop, &aside->op);
 	return 0;
 }
 
@@ -324,7 +326,7 @@ static void plain_push(struct plain *p)
 {
 	size_t budget = PLAIN_TURN_BYTES;
 
-	while (p->out.bytes && !p->sender && !p->conn.error) {
+	while (p->out.bytes && !p->sending && !p->conn.error) {
 		ssize_t n =
 			p->out.head->seg.kind == SEG_FILE ? plain_send_file(p) : plain_send_mem(p);
 		if (n < 0) {
@@ -342,21 +344,21 @@ static void plain_push(struct plain *p)
 
 static void plain_linger_over(struct io_timer *t)
 {
-	plain_io_close(SL_CONTAINER(t, struct plain_linger, timer)->plain);
+	plain_io_close(SL_CONTAINER(t, struct plain_aside, timer)->plain);
 }
 
 static void plain_begin_linger(struct plain *p)
 {
 	if (p->no_linger || p->eof || p->conn.source.error ||
-	    !(p->linger = slab_zalloc(&linger_slab))) {
+	    !(p->aside = slab_zalloc(&aside_slab))) {
 		plain_io_close(p);
 		return;
 	}
 	p->state = PLAIN_LINGER;
-	p->linger->plain = p;
-	p->linger->bytes = p->in.bytes;
-	p->linger->timer.fire = plain_linger_over;
-	io_timer_set(p->conn.loop, &p->linger->timer, CONN_LINGER_MS);
+	p->aside->plain = p;
+	p->aside->lingered = p->in.bytes;
+	p->aside->timer.fire = plain_linger_over;
+	io_timer_set(p->conn.loop, &p->aside->timer, CONN_LINGER_MS);
 	seg_chain_clear(&p->in);
 	plain_receive(p);
 }
@@ -364,7 +366,7 @@ static void plain_begin_linger(struct plain *p)
 /* After the queue emptied: the FIN or the end that waited for it. */
 static void plain_settle(struct plain *p)
 {
-	if (p->conn.queued || p->sender || p->state == PLAIN_GONE)
+	if (p->conn.queued || p->sending || p->state == PLAIN_GONE)
 		return;
 	if (p->state == PLAIN_ENDING && (p->no_linger || p->eof)) {
 		plain_io_close(p);
@@ -407,7 +409,7 @@ static void plain_notify(struct plain *p)
 static void plain_step(struct plain *p)
 {
 	plain_push(p);
-	if (p->conn.error && !p->sender && p->out.head) {
+	if (p->conn.error && !p->sending && p->out.head) {
 		seg_chain_clear(&p->out);
 		p->conn.queued = 0;
 	}
@@ -533,11 +535,11 @@ static void plain_gone(struct io_fd *fd)
 	void (*closed)(void *) = p->conn.closed;
 	void *consumer = p->conn.consumer;
 
-	assert(!p->sender && !p->receiving);
-	if (p->linger) {
-		io_timer_stop(&p->linger->timer);
-		slab_free(&linger_slab, p->linger);
-		p->linger = NULL;
+	assert(!p->sending && !p->receiving);
+	if (p->aside) {
+		io_timer_stop(&p->aside->timer);
+		slab_free(&aside_slab, p->aside);
+		p->aside = NULL;
 	}
 	seg_chain_clear(&p->in);
 	seg_chain_clear(&p->out);

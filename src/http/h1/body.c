@@ -44,7 +44,7 @@ static enum pull body_chunked(struct h1_stream *st, size_t want, struct seg *out
 	/* The decoder gives a chunk's bytes up to the end of its input: a smaller want means less input. */
 	if (len > want)
 		len = want;
-	switch (h1_chunked_next(&st->chunked, h1->in.u.mem, &len, &data, &data_len)) {
+	switch (h1_chunked_next(&st->chunked, h1->in.mem, &len, &data, &data_len)) {
 	case H1_CHUNK_MORE:
 		h1_in_advance(h1, len);
 		return PULL_WAIT;
@@ -70,7 +70,7 @@ static enum pull body_counted(struct h1_stream *st, size_t want, struct seg *out
 
 	if (st->http.body_bytes_in + n > st->http.body_max)
 		return body_fail(st, -EMSGSIZE);
-	body_give(st, st->h1->in.u.mem, n, out);
+	body_give(st, st->h1->in.mem, n, out);
 	h1_in_advance(st->h1, n);
 	st->body_left -= n;
 	st->body_done = !st->body_left;

@@ -48,16 +48,23 @@ struct h1_stream {
 	bool keep_alive, chunk_out, complete, gone_told;
 };
 
+/* Bytes that were pulled and not yet consumed; a SEG_MEM without what it need not say. */
+struct h1_input {
+	const uint8_t *mem;
+	struct seg_owner *owner;
+	size_t len;
+};
+
 /* Small: an idle connection is this and a conn. */
 struct h1_conn {
 	struct http_session session;
 	struct http_worker *worker;
 	struct conn *conn;
 	struct io_timer timer;
-	struct h1_stream *stream;          /* being read or answered */
-	struct h1_stream *flushing, *last; /* answered, not all left; oldest first */
-	struct seg in;                     /* pulled, not yet consumed */
-	struct net_addr *peer;             /* when somebody asked */
+	struct h1_stream *stream;   /* being read or answered */
+	struct h1_stream *flushing; /* answered, not all left; oldest first */
+	struct h1_input in;
+	struct net_addr *peer;   /* when somebody asked */
 	uint32_t requests, mark; /* mark: progress at the last look of the timer, cut to 32 bits */
 	uint16_t listener;
 	uint8_t state, flushing_count, timer_kind;

@@ -78,27 +78,37 @@ void h1_kick(struct h1_stream *st)
 
 /* Input. */
 
+static void h1_in_release(struct h1_conn *h1)
+{
+	seg_owner_unref(h1->in.owner);
+	h1->in = (struct h1_input){0};
+}
+
 enum pull h1_fill(struct h1_conn *h1)
 {
+	struct seg s;
+
 	if (h1->in.len)
 		return PULL_DATA;
-	seg_release(&h1->in);
-	return source_pull(&h1->conn->source, BUF_BYTES, SEG_MEM, &h1->in);
+	enum pull r = source_pull(&h1->conn->source, BUF_BYTES, SEG_MEM, &s);
+	if (r == PULL_DATA)
+		h1->in = (struct h1_input){s.u.mem, s.owner, s.len};
+	return r;
 }
 
 void h1_in_advance(struct h1_conn *h1, size_t n)
 {
 	assert(n <= h1->in.len);
-	h1->in.u.mem += n;
+	h1->in.mem += n;
 	h1->in.len -= n;
 	if (!h1->in.len)
-		seg_release(&h1->in);
+		h1_in_release(h1);
 }
 
 /* Appends what came to the copy of a head that did not come whole. The bytes taken, or -ENOMEM. */
 static int head_copy(struct h1_stream *st)
 {
-	struct seg *in = &st->h1->in;
+	const struct h1_input *in = &st->h1->in;
 	uint32_t want = (uint32_t)SL_MIN((size_t)(H1_COPY_MAX - st->copy_len), in->len);
 
 	if (st->copy_len + want > st->copy_cap) {
@@ -113,7 +123,7 @@ static int head_copy(struct h1_stream *st)
 		st->copy = copy;
 		st->copy_cap = cap;
 	}
-	memcpy(st->copy + st->copy_len, in->u.mem, want);
+	memcpy(st->copy + st->copy_len, in->mem, want);
 	st->copy_len += want;
 	return (int)want;
 }
@@ -144,7 +154,7 @@ static int head_parse(struct h1_stream *st)
 	struct h1_conn *h1 = st->h1;
 
 	if (!st->copy) {
-		int n = head_parse_at(st, h1->in.u.mem, h1->in.len);
+		int n = head_parse_at(st, h1->in.mem, h1->in.len);
 		if (n > 0) {
 			st->head_owner = seg_owner_ref(h1->in.owner);
 			h1_in_advance(h1, (size_t)n);
@@ -239,12 +249,11 @@ static void h1_queue_flushing(struct h1_conn *h1)
 	struct h1_stream *st = h1->stream;
 
 	h1->stream = NULL;
+	struct h1_stream **at = &h1->flushing;
+	while (*at)
+		at = &(*at)->next;
 	st->next = NULL;
-	if (h1->flushing)
-		h1->last->next = st;
-	else
-		h1->flushing = st;
-	h1->last = st;
+	*at = st;
 	h1->flushing_count++;
 	h1_set_state(h1, st->keep_alive ? H1_IDLE : H1_LAST);
 }
@@ -321,7 +330,7 @@ static void h1_free(struct h1_conn *h1)
 	struct http_worker *w = h1->worker;
 
 	io_timer_stop(&h1->timer);
-	seg_release(&h1->in);
+	h1_in_release(h1);
 	h1_peer_free(h1);
 	if (h1->idle)
 		HTTP_COUNT(w->counts.connections_idle, (uint64_t)-1);
@@ -364,8 +373,8 @@ static void h1_hand_over(struct h1_conn *h1)
 	conn->drained = NULL;
 	conn->closed = NULL;
 	conn->source.wake = NULL;
-	conn_unpull(conn, h1->in);
-	h1->in = (struct seg){0};
+	conn_unpull(conn, seg_mem(h1->in.mem, h1->in.len, h1->in.owner));
+	h1->in = (struct h1_input){0};
 	st->upgraded(&st->http, conn);
 	stream_finish(st, 0);
 	h1_free(h1);
