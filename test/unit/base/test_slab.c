@@ -22,7 +22,8 @@ static void test_objects_are_aligned_and_apart(void **state)
 	for (unsigned k = 0; k < SL_ARRAY_SIZE(sizes); k++) {
 		uint32_t size = sizes[k], align = size % 4096 == 0 ? 4096
 						: size % 64 == 0   ? 64
-								   : 16;
+						: size % 16 == 0   ? 16
+								   : 8;
 		struct slab s = SLAB_INIT("test", size, 8);
 
 		for (unsigned i = 0; i < SL_ARRAY_SIZE(objects); i++) {
