@@ -20,26 +20,27 @@ static void add(struct text *text, struct str s)
 static const char page_style[] =
 	":root{color-scheme:light dark;--bg:#fbfbfa;--fg:#1d2126;--dim:#69727d;--line:#e4e6e8;"
 	"--link:#0b57b0;--row:#f0f3f6;--fold:#d9952b}"
-	"@media(prefers-color-scheme:dark){:root{--bg:#14171a;--fg:#e6e8ea;--dim:#929ba5;--line:#2a2f35;"
-	"--link:#8ab8ff;--row:#1d2227;--fold:#e3ab52}}"
+	"@media(prefers-color-scheme:dark){:root{--bg:#14171a;--fg:#e6e8ea;--dim:#929ba5;"
+	"--line:#2a2f35;--link:#8ab8ff;--row:#1d2227;--fold:#e3ab52}}"
 	"*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);"
 	"font:16px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}"
 	"main{max-width:60rem;margin:0 auto;padding:1.2rem 1rem 3rem}"
-	"nav{font-size:1.25rem;font-weight:600;overflow-wrap:anywhere}nav i{font-style:normal;color:var(--dim);"
-	"padding:0 .3rem}a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}"
+	"nav{font-size:1.25rem;font-weight:600;overflow-wrap:anywhere}"
+	"nav i{font-style:normal;color:var(--dim);padding:0 .3rem}"
+	"a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}"
 	"a:focus-visible{outline:2px solid var(--link);outline-offset:2px;border-radius:4px}"
 	"p{color:var(--dim);margin:.2rem 0 1rem;font-size:.9rem}"
-	"table{width:100%;border-collapse:collapse}th{text-align:left;font-size:.8rem;font-weight:600;"
-	"padding:.4rem .5rem;border-bottom:1px solid var(--line)}th a{color:var(--dim)}"
-	"td{border-bottom:1px solid var(--line);padding:0 .5rem}tbody tr:hover{background:var(--row)}"
+	"table{width:100%;border-collapse:collapse}tr{border-bottom:1px solid var(--line)}"
+	"th,td{padding:0 .5rem;text-align:left}th{padding:.4rem .5rem;font-size:.8rem}"
+	"th a{color:var(--dim)}tbody tr:hover{background:var(--row)}"
 	"td.n a{display:flex;align-items:center;gap:.6rem;padding:.6rem 0;overflow-wrap:anywhere}"
 	"svg{flex:none;width:1.15rem;height:1.15rem;fill:var(--dim)}svg.d{fill:var(--fold)}"
-	".s,.t{white-space:nowrap;color:var(--dim);font-variant-numeric:tabular-nums;font-size:.9rem}"
-	".s{text-align:right}th.s{text-align:right}"
-	"@media(max-width:36rem){tbody tr{display:grid;grid-template-columns:1fr auto;align-items:center;"
-	"border-bottom:1px solid var(--line);padding:.15rem 0}td{border:0}td.n{grid-row:1/3}"
-	"td.n:only-child{grid-column:1/3}td.t{text-align:right;font-size:.8rem}th.t{text-align:right}"
-	"thead tr{display:flex;justify-content:space-between}}";
+	"svg[hidden]{display:none}td.s,td.t{white-space:nowrap;color:var(--dim);font-size:.9rem;"
+	"font-variant-numeric:tabular-nums}.s{text-align:right}.t{width:11rem}"
+	"@media(max-width:36rem){thead tr{display:flex;justify-content:space-between}.t{width:auto}"
+	"tbody tr{display:grid;grid-template-columns:1fr auto;align-items:center}td.n{grid-row:1/3}"
+	"td.n:only-child{grid-column:1/3}td.t{text-align:right;font-size:.8rem}"
+	"td.s:empty{display:none}td.s:empty+td.t{grid-row:1/3}}";
 
 static const char page_shapes[] =
 	"<svg hidden aria-hidden=\"true\"><symbol id=\"d\" viewBox=\"0 0 16 16\"><path d=\"M1.5 2.5h4.6l1.6 "
@@ -171,7 +172,7 @@ void listing_html(struct text *text, const struct listing_view *view, struct are
 	add(text, STR("</tr></thead><tbody>\n"));
 	if (view->path.len > view->top + 1)
 		add(text,
-		    STR("<tr><td class=\"n\"><a href=\"../\"><svg aria-hidden=\"true\"><use href=\"#u\"/></svg>"
+		    STR("<tr><td class=\"n\" colspan=\"3\"><a href=\"../\"><svg aria-hidden=\"true\"><use href=\"#u\"/></svg>"
 			"<span>Up</span></a></td></tr>\n"));
 	for (unsigned i = 0; i < view->count; i++)
 		add_row(text, &view->items[i], arena);
