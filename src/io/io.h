@@ -13,8 +13,8 @@
 
 /* The rules that all of this obeys, and the operations themselves, are in io/op.h. */
 
-/* Takes over `fd` (non-blocking). 0; -ENOMEM or the poller's error (fd stays the caller's); -EMFILE: select's end. */
-int io_fd_init(struct io_loop *, struct io_fd *, int fd);
+/* Takes over a non-blocking descriptor. 0; -ENOMEM, the poller's error, -EMFILE: select's end: it stays the caller's. */
+int io_fd_init(struct io_loop *, struct io_fd *, int descriptor);
 /* op: cb, code, flags, fd and u are set by the caller; idle. Failure arrives by callback. */
 void io_submit(struct io_loop *, struct io_op *);
 /* Harmless on an idle op. */

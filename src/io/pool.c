@@ -233,7 +233,7 @@ bool io_pool_cancel(struct io_loop *loop, struct io_op *op)
 	pthread_mutex_lock(&pool->lock);
 	for (at = &pool->queue; *at && *at != op; at = &(*at)->next)
 		;
-	found = *at == op;
+	found = *at;
 	if (found) {
 		*at = op->next;
 		if (!*at)
