@@ -78,6 +78,7 @@ static void rec_done(struct io_op *op, int result)
 	rec->last = result;
 	if (op->flags & IO_MORE) {
 		assert_int_equal(rec->finals, 0);
+		assert_int_not_equal(op->state, IO_DONE);
 		rec->mores++;
 	} else {
 		rec->finals++;

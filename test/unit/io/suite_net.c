@@ -113,6 +113,39 @@ static void test_multishot_accept_takes_a_burst(void **state)
 	assert_int_equal(listener.rd.last, -ECANCELED);
 }
 
+static void take_one(struct rec *rec)
+{
+	take_accepted(rec);
+	io_cancel(&rec->op);
+}
+
+static void test_a_canceled_accept_loses_no_connection(void **state)
+{
+	static struct inbox inbox;
+	struct end listener, clients[10];
+	struct sockaddr_in addr;
+
+	inbox.count = 0;
+	suite_listen(&listener, &addr);
+	listener.rd.then = take_one;
+	listener.rd.arg = &inbox;
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(clients); i++)
+		connect_to(&clients[i], &addr);
+	suite_world->settle();
+	while (inbox.count < SL_ARRAY_SIZE(clients)) {
+		suite_submit(&listener, &listener.rd, IO_ACCEPT, IO_MULTI);
+		suite_until(listener.rd.finals);
+		assert_int_equal(listener.rd.last, -ECANCELED);
+		assert_true(listener.rd.mores >= 1);
+	}
+	assert_int_equal(inbox.count, SL_ARRAY_SIZE(clients));
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(clients); i++) {
+		suite_close(&clients[i]);
+		suite_close(&inbox.ends[i]);
+	}
+	suite_close(&listener);
+}
+
 static void test_connect_is_refused(void **state)
 {
 	struct end listener, client;
@@ -268,6 +301,7 @@ int suite_net_run(void)
 		suite_test(test_connect_and_accept),
 		suite_test(test_an_accepted_descriptor_does_not_block),
 		suite_test(test_multishot_accept_takes_a_burst),
+		suite_test(test_a_canceled_accept_loses_no_connection),
 		suite_test(test_connect_is_refused),
 		suite_test(test_a_descriptor_watched_before_it_connects),
 		suite_test(test_accept_says_when_descriptors_run_out),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/ready.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -45,6 +46,7 @@ struct sink {
 	size_t bytes;
 	unsigned mores, finals, closed;
 	bool short_lived; /* one message, and it closes */
+	bool impatient;   /* one message, and it cancels */
 	int last;
 };
 
@@ -68,6 +70,8 @@ static void sink_got(struct io_op *op, int result)
 		sink->mores++;
 	else
 		sink->finals++;
+	if (sink->impatient)
+		io_cancel(op);
 	if (sink->short_lived && !sink->fd.closing)
 		io_close(&sink->fd, sink_closed);
 }
@@ -230,6 +234,153 @@ static void test_a_short_connection_is_never_watched(void **state)
 	assert_in_range(recvs, READY_LUCK_MAX, READY_LUCK_MAX + 20);
 }
 
+static void test_nothing_is_read_for_a_canceled_op(void **state)
+{
+	struct sink sink;
+	int peer = sink_open(&sink);
+	size_t sent;
+
+	assert_int_equal(io_loop_turn(loop, 0), 0);
+	sink.impatient = true;
+	sent = flood(peer);
+	assert_true(sent > 2 * BUF_CAPACITY);
+	while (!sink.finals)
+		assert_int_equal(io_loop_turn(loop, -1), 0);
+	assert_int_equal(sink.mores, 1);
+	assert_int_equal(sink.last, -ECANCELED);
+	/* The rest is there for the next. */
+	sink.impatient = false;
+	io_submit(loop, &sink.rd);
+	while (sink.bytes < sent)
+		assert_int_equal(io_loop_turn(loop, -1), 0);
+	close(peer);
+	sink_close(&sink);
+}
+
+/* A copy keeps the socket open, and with it epoll's registration under the old number. */
+static void test_an_event_of_a_former_life_is_ignored(void **state)
+{
+	struct sink former, sink;
+	int former_peer = sink_open(&former), copy = dup(former.fd.fd), number = former.fd.fd;
+	int peer, fds[2];
+
+	assert_int_equal(io_loop_turn(loop, 0), 0);
+	sink_close(&former);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	assert_int_equal(fds[0], number);
+	sink = (struct sink){.rd = {.cb = sink_got, .fd = &sink.fd, .code = IO_WAIT_IN}};
+	peer = fds[1];
+	assert_int_equal(io_fd_init(loop, &sink.fd, number), 0);
+	io_submit(loop, &sink.rd);
+	assert_int_equal(write(former_peer, "hello", 5), 5);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(io_loop_turn(loop, 0), 0);
+	assert_int_equal(sink.finals, 0);
+	assert_int_equal(write(peer, "x", 1), 1);
+	while (!sink.finals)
+		assert_int_equal(io_loop_turn(loop, -1), 0);
+	sink_close(&sink);
+	/* The old socket comes back under its old number, where epoll still has it. */
+	assert_int_equal(dup2(copy, number), number);
+	close(copy);
+	sink = (struct sink){
+		.rd = {.cb = sink_got, .fd = &sink.fd, .code = IO_RECV, .flags = IO_MULTI}};
+	assert_int_equal(io_fd_init(loop, &sink.fd, number), 0);
+	io_submit(loop, &sink.rd);
+	while (!sink.mores)
+		assert_int_equal(io_loop_turn(loop, -1), 0);
+	assert_int_equal(sink.bytes, 5);
+	assert_int_equal(sink.finals, 0);
+	sink_close(&sink);
+	close(peer);
+	close(former_peer);
+}
+
+struct caller {
+	struct io_fd fd;
+	struct io_op wait, connect;
+	struct sockaddr_in addr;
+	unsigned finals, closed;
+};
+
+static struct caller caller;
+
+static void caller_done(struct io_op *op, int result)
+{
+	caller.finals += op == &caller.connect;
+}
+
+static void caller_closed(struct io_fd *fd)
+{
+	caller.closed++;
+}
+
+#define CROWD 4
+
+/* A listener that answers no more: its queue is full. */
+static int full_listener(struct sockaddr_in *addr, int crowd[CROWD])
+{
+	int fd = io_socket(loop, AF_INET, SOCK_STREAM);
+	socklen_t len = sizeof(*addr);
+
+	*addr = (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	assert_int_equal(bind(fd, (struct sockaddr *)addr, len), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)addr, &len), 0);
+	for (unsigned i = 0; i < CROWD; i++) {
+		crowd[i] = io_socket(loop, AF_INET, SOCK_STREAM);
+		assert_int_equal(connect(crowd[i], (struct sockaddr *)addr, len), -1);
+		assert_int_equal(errno, EINPROGRESS);
+	}
+	return fd;
+}
+
+/* Runs after epoll has reported the unconnected socket, and before that report is looked at. */
+static void connect_in_between(struct io_op *op, int result)
+{
+	sink_got(op, result);
+	io_cancel(&caller.wait);
+	io_submit(loop, &caller.connect);
+}
+
+static void test_an_unconnected_socket_is_not_taken_for_connected(void **state)
+{
+	struct sink sink;
+	int crowd[CROWD], listener = full_listener(&caller.addr, crowd), peer = sink_open(&sink);
+
+	caller.finals = caller.closed = 0;
+	caller.wait = (struct io_op){.cb = caller_done, .fd = &caller.fd, .code = IO_WAIT_OUT};
+	caller.connect = (struct io_op){
+		.cb = caller_done,
+		.fd = &caller.fd,
+		.code = IO_CONNECT,
+		.u.connect = {(struct sockaddr *)&caller.addr, sizeof(caller.addr)},
+	};
+	assert_int_equal(io_fd_init(loop, &caller.fd, io_socket(loop, AF_INET, SOCK_STREAM)), 0);
+	assert_int_equal(io_loop_turn(loop, 0), 0);
+	sink.rd.cb = connect_in_between;
+	assert_int_equal(write(peer, "x", 1), 1);
+	/* As if it had been found full, so that epoll is asked: it says at once that there is room. */
+	caller.fd.ready &= (uint8_t)~IO_READY_OUT;
+	io_submit(loop, &caller.wait);
+	assert_int_equal(io_loop_turn(loop, -1), 0);
+	assert_int_equal(sink.bytes, 1);
+	assert_int_equal(caller.connect.state, IO_INFLIGHT);
+	assert_int_equal(io_loop_turn(loop, 0), 0);
+	assert_int_equal(caller.finals, 0);
+	io_close(&caller.fd, caller_closed);
+	while (!caller.closed)
+		assert_int_equal(io_loop_turn(loop, 0), 0);
+	sink_close(&sink);
+	for (unsigned i = 0; i < CROWD; i++)
+		close(crowd[i]);
+	close(peer);
+	close(listener);
+}
+
 #define ready_test(f) cmocka_unit_test_setup_teardown(f, open_loop, close_loop)
 
 int main(void)
@@ -239,6 +390,9 @@ int main(void)
 		ready_test(test_an_end_that_came_with_bytes_is_read_in_the_same_turn),
 		ready_test(test_a_flood_leaves_the_others_their_turn),
 		ready_test(test_closing_costs_no_epoll_ctl),
+		ready_test(test_nothing_is_read_for_a_canceled_op),
+		ready_test(test_an_event_of_a_former_life_is_ignored),
+		ready_test(test_an_unconnected_socket_is_not_taken_for_connected),
 		ready_test(test_a_short_connection_is_never_watched),
 	};
 
