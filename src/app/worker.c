@@ -157,7 +157,9 @@ static void *worker_main(void *arg)
 		log_error("worker %u: the loop failed: %s", w->index, err_text(err));
 	if (!w->result)
 		http_worker_free(&w->http);
-	/* Objects that die with the loop's last turn. */
+	/* What handlers began on helper threads outlives their requests; and objects die with the loop's last turn. */
+	while (!err && io_loop_busy(w->loop))
+		err = io_loop_turn(w->loop, -1);
 	io_loop_free(w->loop);
 	w->loop = NULL;
 	base_thread_exit();

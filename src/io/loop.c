@@ -448,6 +448,12 @@ int io_loop_new(const struct io_options *options, struct io_loop **out, char *wh
 	return 0;
 }
 
+bool io_loop_busy(const struct io_loop *loop)
+{
+	loop_assert_owner(loop);
+	return loop->inflight || loop_has_work(loop);
+}
+
 void io_loop_free(struct io_loop *loop)
 {
 	loop_assert_owner(loop);

@@ -108,13 +108,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void harness_stop(struct harness *h)
 {
 	if (h->loop) {
-		/* What helper threads still do for requests that are gone comes to its end. */
-		for (unsigned i = 0; i < 20; i++)
-			io_loop_turn(h->loop, 1000000);
 		http_worker_free(&h->worker);
 		http_config_unref(h->config);
-		for (unsigned i = 0; i < 20; i++)
-			io_loop_turn(h->loop, 1000000);
+		/* What helper threads still do for requests that are gone comes to its end. */
+		while (io_loop_busy(h->loop))
+			assert_int_equal(io_loop_turn(h->loop, -1), 0);
 		io_loop_free(h->loop);
 	}
 	nftw(h->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Compressed files beside the originals, and compression on the fly. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -330,6 +331,36 @@ static void test_a_changed_file_is_compressed_anew(void **state)
 	expect_coding("identity", "identity", text, TEXT_BYTES);
 }
 
+/* The handler's state is detached while a helper thread still compresses for nobody. */
+static void test_stopping_while_a_file_is_compressed(void **state)
+{
+	struct http_field accept = {.id = HTTP_ACCEPT_ENCODING, .value = STR("gzip, br, zstd")};
+	struct loopback_request request = {.method = "GET",
+					   .authority = "x",
+					   .target = "/page.html",
+					   .fields = &accept,
+					   .field_count = 1};
+
+	config.compress.codings = ALL_CODINGS;
+	if (!files_compress_codings())
+		unit_skip("built without any coding");
+	start();
+	/* In memory, so that the next request starts with compressing. */
+	expect_coding("identity", "identity", text, TEXT_BYTES);
+	struct files *files = harness_state(&h);
+	struct loopback *one = loopback_send(&h.worker, 0, &request);
+	struct loopback *two = loopback_send(&h.worker, 0, &request);
+
+	assert_int_equal(files->compressions, 1);
+	loopback_cancel(one);
+	loopback_cancel(two);
+	while (!one->done || !two->done)
+		io_loop_turn(h.loop, 0);
+	assert_int_equal(one->result, -ECANCELED);
+	loopback_free(one);
+	loopback_free(two);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -346,6 +377,7 @@ int main(void)
 		TEST(test_compression_by_type_and_size),
 		TEST(test_a_large_file_is_compressed_from_its_descriptor),
 		TEST(test_a_changed_file_is_compressed_anew),
+		TEST(test_stopping_while_a_file_is_compressed),
 	};
 
 	return RUN_OVER_WIRES(tests);
