@@ -29,6 +29,12 @@ struct app_listen {
 	struct str text;            /* as it was written: ":8080" */
 };
 
+/* Where a route comes from, for `sluice explain`. */
+struct app_origin {
+	struct str site;
+	uint32_t line; /* 0: from the command line */
+};
+
 enum app_accept {
 	APP_ACCEPT_REUSEPORT, /* each worker listens for itself */
 	APP_ACCEPT_MAIN,      /* one accepts and hands connections to the least loaded worker */
@@ -58,6 +64,7 @@ struct app_access_log {
  */
 struct app_config {
 	struct http_config *http;
+	const struct app_origin *origins; /* by index of the route */
 	struct app_listen *listens;
 	unsigned listen_count; /* at least 1 */
 	enum io_engine engine;

@@ -11,6 +11,7 @@ struct builder {
 	struct http_config *http;
 	struct ucl_pos listens_at[APP_LISTENS_MAX];
 	bool detailed[APP_LISTENS_MAX];
+	struct app_origin *origins;
 	unsigned routes;
 };
 
@@ -255,7 +256,21 @@ static int build_route(struct builder *b, struct spec_site *site, struct http_si
 	else if (err == -EINVAL)
 		schema_error(b->run, spec->at, "route \"%s\" is not a path that a request can have",
 			     schema_show(spec->route.path).text);
+	else if (err == 0)
+		b->origins[out->index] = (struct app_origin){site->name, spec->at.line};
 	return err == -ENOMEM ? err : 0;
+}
+
+static int build_origins(struct builder *b)
+{
+	struct app_config *app = &b->spec->app;
+	size_t count = 1;
+
+	for (const struct spec_site *s = b->spec->sites.first; s; s = s->next)
+		count += s->routes.count;
+	b->origins = arena_zalloc(&app->arena, count * sizeof(*b->origins));
+	app->origins = b->origins;
+	return b->origins ? 0 : -ENOMEM;
 }
 
 static int build_site(struct builder *b, struct spec_site *site)
@@ -286,6 +301,8 @@ int config_build(struct schema_run *run, struct spec *spec, struct app_config **
 	struct app_config *app;
 	int err = run->errors->count > 0 ? -EINVAL : build_listens(&b);
 
+	if (err == 0)
+		err = build_origins(&b);
 	if (err == 0)
 		err = build_http(&b);
 	for (struct spec_site *s = spec->sites.first; s && err == 0; s = s->next)

@@ -26,7 +26,7 @@ void schema_guess(struct schema_guess *guess, struct str wrong, const char *cand
 {
 	struct str right = str_from(candidate);
 	unsigned distance = str_distance(wrong, right);
-	unsigned most = wrong.len >= 6 ? (unsigned)(wrong.len / 3) : 1;
+	unsigned most = wrong.len < 4 ? 1 : wrong.len < 9 ? 2 : (unsigned)(wrong.len / 3);
 
 	if (distance > most || distance >= wrong.len || distance >= right.len)
 		return;

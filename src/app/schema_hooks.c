@@ -53,15 +53,15 @@ void hook_admin_listen(struct schema_run *run, const struct ucl_node *node, void
 
 	if (app->admin.len == 0)
 		return;
-	if (app->admin.u.sa.sa_family != AF_UNIX) {
+	net_addr_print(&app->admin, text);
+	/* Anybody on the machine can open an abstract socket, and nobody but a user of this one a path. */
+	if (!str_starts(str_from(text), STR("unix:/"))) {
 		schema_wrong(
 			run, node, "listen",
-			"expected a Unix socket, as unix:/run/sluice.sock: who reaches it rules the server");
+			"expected a Unix socket with an absolute path, as unix:/run/sluice.sock");
 		return;
 	}
-	net_addr_print(&app->admin, text);
-	if (str_starts(str_from(text), STR("unix:/")))
-		config_check_place(run, node->value_at, str_skip(str_from(text), 5));
+	config_check_place(run, node->value_at, str_skip(str_from(text), 5));
 }
 
 void hook_user(struct schema_run *run, const struct ucl_node *node, void *target)

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+// sluice explain: which listener, site, route and handler would answer a URL, and with what. The request is really
+// made, inside this process: what is printed is what the handler says, not what somebody thinks that it would say.
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/cli.h"
+#include "handler/files.h"
+#include "handler/redirect.h"
+#include "handler/respond.h"
+#include "handler/status.h"
+#include "http/authority.h"
+#include "http/loopback.h"
+#include "http/path.h"
+#include "sluice/version.h"
+
+/* A handler that has not answered by then never will. */
+#define TURNS_MAX 500
+#define TURN_NS 10000000
+/* What helper threads still do for a request that is over. */
+#define TURNS_AFTER 20
+
+struct explain {
+	const char *file;
+	struct app_config *config;
+	struct str authority, target; /* of the URL; target with its query */
+	unsigned port;                /* 0: the URL is a path alone */
+	bool port_given;              /* it stands in the URL */
+	unsigned listener;
+	struct arena arena;
+};
+
+static const struct cli_option options[] = {
+	{'c', "config", "FILE",
+	 "the configuration; ./sluice.conf or /etc/sluice/sluice.conf when not given"},
+	{0, NULL, NULL, NULL},
+};
+
+static bool take(void *owner, int key, const char *arg)
+{
+	((struct explain *)owner)->file = arg;
+	return true;
+}
+
+static void row(const char *name, const char *fmt, ...) SL_PRINTF(2, 3);
+
+static void row(const char *name, const char *fmt, ...)
+{
+	const struct cli_colours *c = cli_colours(stdout);
+	va_list ap;
+
+	printf("%s%-9s%s ", c->dim, name, c->off);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	fputc('\n', stdout);
+}
+
+/* "http://host:80/path?query", "host/path" or "/path". */
+static int split_url(const struct cli_command *command, struct explain *e, const char *url)
+{
+	struct str rest = str_from(url), host, port = STR_NONE;
+	ptrdiff_t at;
+
+	if (str_starts_nocase(rest, STR("http://"))) {
+		rest = str_skip(rest, 7);
+		e->port = 80;
+	} else if (str_starts_nocase(rest, STR("https://"))) {
+		return cli_usage(command,
+				 "explain: there is no TLS in this version: ask for http://");
+	}
+	at = str_find_byte(rest, '/');
+	e->authority = at < 0 ? rest : str_head(rest, (size_t)at);
+	e->target = at < 0 ? STR("/") : str_skip(rest, (size_t)at);
+	at = str_find_byte(e->target, '#');
+	if (at >= 0)
+		e->target.len = (size_t)at;
+	if (e->authority.len == 0)
+		e->authority = STR("localhost");
+	else if (e->port == 0)
+		e->port = 80;
+	if (!http_authority_split(e->authority, &host, &port))
+		return cli_usage(command,
+				 "explain: \"%s\" is not a URL: expected http://host/path or /path",
+				 url);
+	e->port_given = port.len > 0;
+	if (e->port_given) {
+		uint64_t n = 0;
+
+		str_to_u64(port, UINT16_MAX, &n);
+		e->port = (unsigned)n;
+	}
+	return CLI_OK;
+}
+
+/* The address with the port of the URL; the first for a path alone, or when only the usual port was meant. */
+static bool find_listener(struct explain *e)
+{
+	for (unsigned i = 0; i < e->config->listen_count; i++) {
+		if (e->port && net_addr_port(&e->config->listens[i].addr) != e->port)
+			continue;
+		e->listener = i;
+		return true;
+	}
+	e->listener = 0;
+	return !e->port_given;
+}
+
+static int collect(void *owner, struct arena *arena, struct status_snapshot *out)
+{
+	out->version = str_from(sl_version());
+	return 0;
+}
+
+static struct str try_of(const struct files_config *files, unsigned i)
+{
+	return files->try_count ? files->tries[i] : STR("$path");
+}
+
+static bool print_candidate(struct explain *e, const char *path)
+{
+	struct stat st;
+	bool there = stat(path, &st) == 0 && S_ISREG(st.st_mode);
+
+	row(there ? "file" : "no file", "%s", path);
+	return there;
+}
+
+/* A folder: its index. */
+static bool print_indexes(struct explain *e, const struct files_config *files, struct str folder)
+{
+	for (unsigned i = 0; i < files->index_count; i++) {
+		struct str path = arena_printf(&e->arena, "%.*s%.*s", STR_ARG(folder),
+					       STR_ARG(files->index[i]));
+
+		if (path.p && print_candidate(e, path.p))
+			return true;
+	}
+	return false;
+}
+
+/* What the handler looks for, in its order, up to the file that is there. */
+static void print_files(struct explain *e, const struct files_config *files, struct str path)
+{
+	size_t strip = files->strip.len;
+
+	if (strip > 0 && files->strip.p[strip - 1] == '/')
+		strip--;
+	if (strip <= path.len && str_starts(path, str_head(files->strip, strip)))
+		path = str_skip(path, strip);
+	for (unsigned i = 0; i < (files->try_count ? files->try_count : 1); i++) {
+		struct str element = try_of(files, i), file;
+		struct str end = str_skip(element, str_starts(element, STR("$path")) ? 5 : 0);
+
+		if (element.len > 0 && element.p[0] == '=')
+			return;
+		file = arena_printf(&e->arena, "%s%.*s%.*s", files->root.p,
+				    end.len == element.len ? 0 : (int)path.len, path.p,
+				    STR_ARG(end));
+		if (!file.p)
+			return;
+		if (str_ends(file, STR("/")) ? print_indexes(e, files, file)
+					     : print_candidate(e, file.p))
+			return;
+	}
+}
+
+static void print_handler(struct explain *e, const struct http_route *route, struct str path)
+{
+	if (route->handler == &files_handler) {
+		const struct files_config *files = route->config;
+
+		row("handler", "files %s", files->root.p);
+		print_files(e, files, path);
+	} else if (route->handler == &redirect_handler) {
+		row("handler", "redirect to %s",
+		    ((const struct redirect_config *)route->config)->target.p);
+	} else {
+		row("handler", "%s", route->handler->name);
+	}
+}
+
+static void print_route(struct explain *e, const struct loopback *l)
+{
+	const struct http_route *route = l->http.route;
+	const struct app_origin *origin;
+
+	if (!route) {
+		row("route", "none");
+		return;
+	}
+	origin = &e->config->origins[route->index];
+	row("site", "%s", origin->site.p);
+	row("route", "%s%s (%s:%u)", route->path.p, route->exact ? " exactly" : "",
+	    e->config->file.p, origin->line);
+	row("steps", route->step_count ? "%u" : "none", route->step_count);
+	print_handler(e, route, l->http.request.path);
+}
+
+static void print_answer(const struct loopback *l)
+{
+	const struct http_head *head = &l->response;
+
+	row("answer", "%u %.*s", head->status, STR_ARG(http_status_text(head->status)));
+	for (unsigned i = 0; i < head->fields.count; i++) {
+		const struct http_field *f = &head->fields.v[i];
+
+		row("", "%.*s: %.*s", STR_ARG(f->name), STR_ARG(f->value));
+	}
+	if (head->content_length >= 0)
+		row("", "Content-Length: %lld", (long long)head->content_length);
+}
+
+static int ask(struct explain *e, struct http_worker *worker)
+{
+	struct str target = arena_dup(&e->arena, e->target);
+	struct str authority = arena_dup(&e->arena, e->authority);
+	struct loopback_request request = {.method = "GET",
+					   .authority = authority.p,
+					   .target = target.p,
+					   .body_length = -1,
+					   .pull_max = 1};
+	struct loopback *l;
+	int done = CLI_OK;
+
+	l = target.p && authority.p ? loopback_send(worker, e->listener, &request) : NULL;
+	if (!l) {
+		cli_error("out of memory");
+		return CLI_FAILED;
+	}
+	for (unsigned i = 0; i < TURNS_MAX && !l->head_done && !l->done; i++)
+		io_loop_turn(worker->loop, TURN_NS);
+	row("listener", "%s", e->config->listens[e->listener].text.p);
+	print_route(e, l);
+	if (l->head_done) {
+		print_answer(l);
+	} else {
+		cli_error("no answer");
+		done = CLI_FAILED;
+	}
+	if (!l->done)
+		loopback_cancel(l);
+	for (unsigned i = 0; i < TURNS_MAX && !l->done; i++)
+		io_loop_turn(worker->loop, TURN_NS);
+	if (l->done)
+		loopback_free(l);
+	return done;
+}
+
+static int answer(struct explain *e)
+{
+	struct io_options o = {.engine = IO_ENGINE_EPOLL};
+	struct io_loop *loop;
+	struct http_worker worker;
+	char why[256] = "";
+	int done = CLI_FAILED;
+
+	if (e->config->status)
+		*e->config->status = (struct status_config){.collect = collect};
+	if (io_loop_new(&o, &loop, why, sizeof(why)) < 0) {
+		cli_error("%s", why);
+		return CLI_FAILED;
+	}
+	if (http_worker_init(&worker, loop, e->config->http) == 0) {
+		done = ask(e, &worker);
+		for (unsigned i = 0; i < TURNS_AFTER; i++)
+			io_loop_turn(loop, 1000000);
+		http_worker_free(&worker);
+		for (unsigned i = 0; i < TURNS_AFTER; i++)
+			io_loop_turn(loop, 1000000);
+	} else {
+		cli_error("out of memory");
+	}
+	io_loop_free(loop);
+	return done;
+}
+
+static int explain(struct explain *e)
+{
+	struct app_errors errors;
+	int done;
+
+	app_errors_init(&errors);
+	done = app_config_load(e->file, NULL, &e->config, &errors) < 0 ? cli_print_errors(&errors)
+								       : CLI_OK;
+	app_errors_free(&errors);
+	if (done != CLI_OK)
+		return done;
+	log_setup(2, LOG_WARN, LOG_TEXT);
+	if (find_listener(e)) {
+		arena_init(&e->arena, 0);
+		done = answer(e);
+		arena_free(&e->arena);
+	} else {
+		cli_error("nothing listens on port %u in %s", e->port, e->file);
+		done = CLI_FAILED;
+	}
+	http_config_unref(e->config->http);
+	return done;
+}
+
+static int run_explain(const struct cli_command *command, int argc, char **argv)
+{
+	struct explain e = {.file = NULL};
+	const char *url = NULL;
+	int done = cli_parse(command, argc, argv, take, &e, &url);
+
+	if (done != CLI_OK)
+		return done;
+	if (!url)
+		return cli_usage(command,
+				 "explain: which URL? sluice explain http://host/path -c FILE");
+	done = split_url(command, &e, url);
+	if (done != CLI_OK)
+		return done;
+	e.file = cli_config_file(e.file);
+	return explain(&e);
+}
+
+const struct cli_command cli_explain = {
+	.name = "explain",
+	.args = "URL [-c FILE]",
+	.summary = "say what would answer a URL, and why",
+	.more = "The request is made inside this process, without a running server: the listener, the site, the route\n"
+		"and its handler, the files that are looked for, and the answer with its fields.",
+	.options = options,
+	.args_max = 1,
+	.run = run_explain,
+};
