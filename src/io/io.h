@@ -28,7 +28,10 @@ void io_close(struct io_fd *, void (*closed)(struct io_fd *));
  */
 enum io_send_flag { IO_SEND_NOW = 1, IO_SEND_MORE = 2 /* MSG_MORE: a file follows */ };
 ssize_t io_try_send(struct io_fd *, const struct iovec *, unsigned n, unsigned flags);
-/* sendfile(2) from file[off..off+len): bytes, 0 at the file's end, -EAGAIN, -errno. Blocks only on cold pages. */
+/*
+ * sendfile(2) from file[off..off+len): bytes, 0 at the file's end, -EAGAIN, -errno. Blocks only on cold pages. The
+ * program ignores SIGPIPE: unlike io_try_send, this call cannot ask for silence.
+ */
 ssize_t io_try_sendfile(struct io_fd *, int file, int64_t off, size_t len);
 /* Stops sending (a FIN follows what was sent). Nothing may be in flight on the write side. */
 int io_shutdown(struct io_fd *);

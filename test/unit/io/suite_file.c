@@ -134,6 +134,56 @@ static void test_a_canceled_file_op_ends_once(void **state)
 	assert_int_equal(rec.finals, 1);
 }
 
+/* A file that no socket buffer holds, with the pattern that receivers expect. */
+#define LONG_BYTES (6u << 20)
+
+static int long_file(void)
+{
+	static uint8_t piece[PIECE];
+	int fd = file_open("file", O_RDWR | O_CREAT | O_EXCL, 0);
+
+	assert_true(fd >= 0);
+	for (uint64_t at = 0; at < LONG_BYTES; at += PIECE) {
+		for (unsigned i = 0; i < PIECE; i++)
+			piece[i] = suite_pattern(at + i);
+		assert_int_equal(pwrite(fd, piece, PIECE, (off_t)at), PIECE);
+	}
+	return fd;
+}
+
+static void test_a_file_goes_into_a_socket(void **state)
+{
+	struct end a, b;
+	uint64_t at = 0;
+	unsigned waits = 0;
+	ssize_t n;
+	int fd = long_file();
+
+	suite_pair(&a, &b);
+	/* More is asked for than the file holds: its end is told by 0. */
+	while ((n = io_try_sendfile(&a.fd, fd, (int64_t)at, LONG_BYTES)) != 0) {
+		if (n > 0) {
+			at += (uint64_t)n;
+			continue;
+		}
+		assert_int_equal(n, -EAGAIN);
+		suite_submit(&a, &a.wr, IO_WAIT_OUT, 0);
+		if (waits++ == 0) {
+			suite_world->settle();
+			suite_submit(&b, &b.rd, IO_RECV, IO_MULTI);
+		}
+		suite_until(a.wr.finals);
+		assert_int_equal(a.wr.last, 0);
+	}
+	assert_int_equal(at, LONG_BYTES);
+	assert_true(waits > 0);
+	suite_until(b.rd.bytes == LONG_BYTES);
+	assert_false(b.rd.corrupt);
+	suite_close(&a);
+	suite_close(&b);
+	close(fd);
+}
+
 struct work {
 	struct rec rec;
 	pthread_t thread;
@@ -229,6 +279,7 @@ int suite_file_run(void)
 		file_test(test_a_write_without_an_offset_appends),
 		file_test(test_errors_of_files),
 		file_test(test_a_canceled_file_op_ends_once),
+		file_test(test_a_file_goes_into_a_socket),
 		file_test(test_work_gives_its_result),
 		file_test(test_work_that_has_not_begun_can_be_canceled),
 	};
