@@ -36,6 +36,8 @@ struct io_backend {
 	void (*set_reset)(struct io_fd *);
 	int (*sock_name)(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
 	int (*socket)(struct io_loop *, int domain, int type);
+	ssize_t (*try_read)(struct io_loop *, int file, void *mem, size_t len, int64_t off);
+	int (*try_openat)(struct io_loop *, const struct io_openat *);
 };
 
 /* io_fd.ready, for the readiness backends; the loop's own system calls keep it true. */
@@ -111,6 +113,10 @@ int io_sys_shutdown(struct io_fd *);
 void io_sys_set_reset(struct io_fd *);
 int io_sys_name(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
 int io_sys_socket(int domain, int type);
+ssize_t io_sys_try_read(int file, void *mem, size_t len, int64_t off);
+int io_sys_try_openat(const struct io_openat *);
+/* May block. */
+int io_sys_openat(const struct io_openat *);
 /* True for an errno that accept(2) reports of a connection that died in the queue, and not of the listener. */
 bool io_sys_accept_goes_on(int error);
 

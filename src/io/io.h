@@ -33,6 +33,12 @@ ssize_t io_try_send(struct io_fd *, const struct iovec *, unsigned n, unsigned f
  * program ignores SIGPIPE: unlike io_try_send, this call cannot ask for silence.
  */
 ssize_t io_try_sendfile(struct io_fd *, int file, int64_t off, size_t len);
+/*
+ * Reading and opening without waiting, for what the kernel has in memory: as IO_READ and IO_OPENAT, or -EAGAIN (submit
+ * the op). A read may also say -EOPNOTSUPP: this file system cannot tell.
+ */
+ssize_t io_try_read(struct io_loop *, int file, void *mem, size_t len, int64_t off);
+int io_try_openat(struct io_loop *, const struct io_openat *);
 /* Stops sending (a FIN follows what was sent). Nothing may be in flight on the write side. */
 int io_shutdown(struct io_fd *);
 /* SO_LINGER 0: the close that follows sends a reset, so that the peer cannot take a cut transfer for a whole one. */

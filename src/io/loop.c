@@ -545,3 +545,18 @@ int io_socket(struct io_loop *loop, int domain, int type)
 
 	return backend->socket ? backend->socket(loop, domain, type) : io_sys_socket(domain, type);
 }
+
+ssize_t io_try_read(struct io_loop *loop, int file, void *mem, size_t len, int64_t off)
+{
+	const struct io_backend *backend = loop->backend;
+
+	return backend->try_read ? backend->try_read(loop, file, mem, len, off)
+				 : io_sys_try_read(file, mem, len, off);
+}
+
+int io_try_openat(struct io_loop *loop, const struct io_openat *open)
+{
+	const struct io_backend *backend = loop->backend;
+
+	return backend->try_openat ? backend->try_openat(loop, open) : io_sys_try_openat(open);
+}

@@ -2,10 +2,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -25,17 +23,6 @@ struct io_pool {
 	struct io_op *done, **done_tail;
 	bool posted, stop;
 };
-
-static int file_openat(const struct io_openat *open, uint64_t resolve)
-{
-	struct open_how how = {
-		.flags = open->flags,
-		.mode = open->mode,
-		.resolve = open->resolve | resolve,
-	};
-
-	return (int)syscall(SYS_openat2, open->dirfd, open->path, &how, sizeof(how));
-}
 
 /* Runs on a helper thread, and may block. */
 static int pool_perform(struct io_op *op)
@@ -59,7 +46,7 @@ static int pool_perform(struct io_op *op)
 			n = fsync(op->u.file.fd);
 			break;
 		default:
-			n = file_openat(op->u.open, 0);
+			return io_sys_openat(op->u.open);
 		}
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : (int)n;
@@ -189,24 +176,14 @@ static int pool_queue(struct io_loop *loop, struct io_op *op)
 /* What needs no waiting is done at once: pages and names that the kernel has at hand. -EAGAIN when it has not. */
 static int pool_try_cached(struct io_op *op)
 {
-	ssize_t n;
+	ssize_t n = -EAGAIN;
 
-	/* preadv2(2) takes -1 for the current position, pread(2) refuses it. */
-	if (op->code == IO_READ && op->u.file.off >= 0) {
-		struct iovec iov = {op->u.file.mem, op->u.file.len};
-
-		n = preadv2(op->u.file.fd, &iov, 1, op->u.file.off, RWF_NOWAIT);
-	} else if (op->code == IO_OPENAT) {
-		n = file_openat(op->u.open, RESOLVE_CACHED);
-	} else {
-		return -EAGAIN;
-	}
-	if (n >= 0)
-		return (int)n;
-	/* Not every file system and kernel knows these flags, and only the plain call's refusal counts. */
-	if (errno == EOPNOTSUPP || errno == EINVAL || errno == EINTR)
-		return -EAGAIN;
-	return -errno;
+	if (op->code == IO_READ)
+		n = io_sys_try_read(op->u.file.fd, op->u.file.mem, op->u.file.len, op->u.file.off);
+	else if (op->code == IO_OPENAT)
+		n = io_sys_try_openat(op->u.open);
+	/* Not every file system and kernel knows how, and only the plain call's refusal counts. */
+	return n == -EOPNOTSUPP || n == -EINVAL ? -EAGAIN : (int)n;
 }
 
 void io_pool_submit(struct io_loop *loop, struct io_op *op)

@@ -24,14 +24,14 @@ static const struct {
 	{                                               \
 		offsetof(struct sim_faults, field), max \
 	}
-	FAULT(short_read, 800),  FAULT(short_write, 800), FAULT(split, 800),
-	FAULT(delay, 200),       FAULT(again, 400),       FAULT(reset, 10),
-	FAULT(refuse, 200),      FAULT(no_bufs, 20),      FAULT(accept_emfile, 100),
-	FAULT(accept_abort, 50), FAULT(open_enoent, 100), FAULT(open_eacces, 100),
-	FAULT(read_eio, 50),     FAULT(read_short, 500),  FAULT(read_end, 50),
-	FAULT(write_eio, 50),    FAULT(write_full, 50),   FAULT(write_short, 500),
-	FAULT(sync_eio, 100),    FAULT(slow_file, 200),   FAULT(cancel_race, 1000),
-	FAULT(reorder, 500),
+	FAULT(short_read, 800),   FAULT(short_write, 800), FAULT(split, 800),
+	FAULT(delay, 200),        FAULT(again, 400),       FAULT(reset, 10),
+	FAULT(refuse, 200),       FAULT(no_bufs, 20),      FAULT(accept_emfile, 100),
+	FAULT(accept_abort, 50),  FAULT(open_enoent, 100), FAULT(open_eacces, 100),
+	FAULT(read_eio, 50),      FAULT(read_short, 500),  FAULT(read_end, 50),
+	FAULT(write_eio, 50),     FAULT(write_full, 50),   FAULT(write_short, 500),
+	FAULT(sync_eio, 100),     FAULT(slow_file, 200),   FAULT(cold, 1000),
+	FAULT(cancel_race, 1000), FAULT(reorder, 500),
 #undef FAULT
 };
 static_assert(SL_ARRAY_SIZE(fault_kinds) * sizeof(uint16_t) == sizeof(struct sim_faults),
@@ -154,7 +154,7 @@ int sim_events_reserve(struct sim *w, int n)
 
 	if (reserved > w->event_room) {
 		uint32_t room = SL_MAX(reserved, 2 * w->event_room);
-		struct sim_event **events = realloc(w->events, room * sizeof(*events));
+		struct sim_event **events = realloc(w->events, room * sizeof(struct sim_event *));
 
 		if (!events)
 			return -ENOMEM;

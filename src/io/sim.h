@@ -32,6 +32,7 @@ struct sim_faults {
 		read_end; /* read_end: as if the file had been truncated there */
 	uint16_t write_eio, write_full, write_short, sync_eio;
 	uint16_t slow_file;   /* an operation without an io_fd takes up to slow_max_ns */
+	uint16_t cold;        /* io_try_read and io_try_openat say EAGAIN: nothing is in memory */
 	uint16_t cancel_race; /* a cancelled op gives its real result when it can */
 	uint16_t reorder;     /* what is ready is served out of order */
 };

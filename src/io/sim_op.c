@@ -4,10 +4,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -287,8 +285,7 @@ static ssize_t job_write(struct sim *w, const struct io_op *op)
 
 static int job_open(struct sim *w, const struct io_openat *o)
 {
-	struct open_how how = {.flags = o->flags, .mode = o->mode, .resolve = o->resolve};
-	int error, fd;
+	int error;
 
 	if (sim_rule_hits(w, SIM_OPEN, &error))
 		return -error;
@@ -296,8 +293,7 @@ static int job_open(struct sim *w, const struct io_openat *o)
 		return -ENOENT;
 	if (sim_chance(w, w->o.faults.open_eacces))
 		return -EACCES;
-	fd = (int)syscall(SYS_openat2, o->dirfd, o->path, &how, sizeof(how));
-	return fd < 0 ? -errno : fd;
+	return io_sys_openat(o);
 }
 
 static int job_sync(struct sim *w, int fd)
@@ -386,8 +382,10 @@ static void job_cancel(struct sim *w, struct io_op *op)
 
 void sim_jobs_drop(struct sim *w)
 {
-	while (!list_empty(&w->jobs))
-		job_free(w, SL_CONTAINER(w->jobs.next, struct sim_job, in_world));
+	for (struct list *at = w->jobs.next, *next; at != &w->jobs; at = next) {
+		next = at->next;
+		job_free(w, SL_CONTAINER(at, struct sim_job, in_world));
+	}
 }
 
 /* The backend. */
@@ -456,6 +454,21 @@ static ssize_t op_try_sendfile(struct io_fd *fd, int file, int64_t off, size_t l
 	if (n > 0)
 		sim_put_commit(s, (size_t)n);
 	return n;
+}
+
+static ssize_t op_try_read(struct io_loop *loop, int file, void *mem, size_t len, int64_t off)
+{
+	struct sim *w = world_of(loop);
+	const struct iovec to[2] = {{mem, len}, {NULL, 0}};
+
+	return sim_chance(w, w->o.faults.cold) ? -EAGAIN : job_read(w, file, to, len, off);
+}
+
+static int op_try_openat(struct io_loop *loop, const struct io_openat *o)
+{
+	struct sim *w = world_of(loop);
+
+	return sim_chance(w, w->o.faults.cold) ? -EAGAIN : job_open(w, o);
 }
 
 static int op_shutdown(struct io_fd *fd)
@@ -527,4 +540,6 @@ const struct io_backend io_backend_sim = {
 	.set_reset = op_set_reset,
 	.sock_name = op_name,
 	.socket = op_socket,
+	.try_read = op_try_read,
+	.try_openat = op_try_openat,
 };

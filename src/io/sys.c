@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <linux/openat2.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "io/backend.h"
 
@@ -71,6 +74,50 @@ int io_sys_socket(int domain, int type)
 	int fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	return fd < 0 ? -errno : fd;
+}
+
+ssize_t io_sys_try_read(int file, void *mem, size_t len, int64_t off)
+{
+	struct iovec iov = {mem, len};
+	ssize_t n;
+
+	/* preadv2(2) takes -1 for the current position, pread(2) refuses it. */
+	if (off < 0)
+		return -EINVAL;
+	n = preadv2(file, &iov, 1, off, RWF_NOWAIT);
+	if (n >= 0)
+		return n;
+	return errno == EINTR ? -EAGAIN : -errno;
+}
+
+static int sys_openat2(const struct io_openat *open, uint64_t resolve)
+{
+	struct open_how how = {
+		.flags = open->flags,
+		.mode = open->mode,
+		.resolve = open->resolve | resolve,
+	};
+	long fd = syscall(SYS_openat2, open->dirfd, open->path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int io_sys_try_openat(const struct io_openat *open)
+{
+	int fd = sys_openat2(open, RESOLVE_CACHED);
+
+	/* EINVAL: a kernel before 5.12 does not know RESOLVE_CACHED. What else is wrong the plain call will tell. */
+	return fd == -EINVAL || fd == -EINTR || fd == -EOPNOTSUPP ? -EAGAIN : fd;
+}
+
+int io_sys_openat(const struct io_openat *open)
+{
+	int fd;
+
+	do {
+		fd = sys_openat2(open, 0);
+	} while (fd == -EINTR);
+	return fd;
 }
 
 bool io_sys_accept_goes_on(int error)

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 int file_rep_look(const struct file_rep *rep)
@@ -59,17 +58,19 @@ static enum pull body_read(struct file_body *body, uint64_t off, size_t want, st
 
 	if (!buf)
 		return body_fail(body, -ENOMEM);
-	struct iovec iov = {buf->data, SL_MIN(want, BUF_CAPACITY)};
-	ssize_t n = preadv2(body->rep->fd, &iov, 1, (off_t)off, RWF_NOWAIT);
+	size_t len = SL_MIN(want, BUF_CAPACITY);
+	ssize_t n = io_try_read(body->warm->loop, body->rep->fd, buf->data, len, (int64_t)off);
 
-	if (n < 0 && errno == EAGAIN) {
+	if (n == -EAGAIN) {
 		buf_unref(buf);
 		return body_warm(body, off, want);
 	}
-	if (n < 0 && errno == EOPNOTSUPP)
-		n = preadv2(body->rep->fd, &iov, 1, (off_t)off, 0);
+	if (n == -EOPNOTSUPP) {
+		n = pread(body->rep->fd, buf->data, len, (off_t)off);
+		n = n < 0 ? -errno : n;
+	}
 	if (n <= 0) {
-		int error = n < 0 ? -errno : -ESTALE;
+		int error = n < 0 ? (int)n : -ESTALE;
 
 		buf_unref(buf);
 		return body_fail(body, error);

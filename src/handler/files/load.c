@@ -2,7 +2,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 
 #include "base/clock.h"
 #include "handler/files/compress.h"
@@ -50,8 +49,9 @@ static void load_more(struct files_req *req)
 	struct file_rep *rep = req->loading;
 
 	while (req->loaded < rep->size) {
-		struct iovec iov = {req->bytes + req->loaded, rep->size - req->loaded};
-		ssize_t n = preadv2(rep->fd, &iov, 1, (off_t)req->loaded, RWF_NOWAIT);
+		uint8_t *to = req->bytes + req->loaded;
+		size_t want = rep->size - req->loaded;
+		ssize_t n = io_try_read(req->files->loop, rep->fd, to, want, (int64_t)req->loaded);
 
 		if (n > 0) {
 			req->loaded += (uint64_t)n;
@@ -65,8 +65,8 @@ static void load_more(struct files_req *req)
 		/* Anything else than "not in memory" will fail again, and then say why. */
 		req->op = (struct io_op){.cb = load_read, .code = IO_READ};
 		req->op.u.file.fd = rep->fd;
-		req->op.u.file.mem = iov.iov_base;
-		req->op.u.file.len = iov.iov_len;
+		req->op.u.file.mem = to;
+		req->op.u.file.len = want;
 		req->op.u.file.off = (int64_t)req->loaded;
 		req->in_flight = true;
 		io_submit(req->files->loop, &req->op);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -55,17 +54,10 @@ static void req_opened(struct io_op *op, int result);
 /* Opens without waiting what the kernel has at hand; otherwise the loop opens it, and -EINPROGRESS. */
 static int req_open(struct files_req *req)
 {
-	struct open_how how = {
-		.flags = req->open.flags,
-		.resolve = req->open.resolve | RESOLVE_CACHED,
-	};
-	long fd = syscall(SYS_openat2, req->open.dirfd, req->open.path, &how, sizeof(how));
+	int fd = io_try_openat(req->files->loop, &req->open);
 
-	if (fd >= 0)
-		return (int)fd;
-	/* EINVAL: a kernel before 5.12 does not know RESOLVE_CACHED. */
-	if (errno != EAGAIN && errno != EINVAL)
-		return -errno;
+	if (fd != -EAGAIN)
+		return fd;
 	req->op = (struct io_op){.cb = req_opened, .code = IO_OPENAT};
 	req->op.u.open = &req->open;
 	req->in_flight = true;
