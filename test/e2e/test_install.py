@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
 PROGRAM = """
 #include <stdio.h>
 #include <sluice/version.h>
