@@ -234,7 +234,7 @@ struct bytes {
 /* False at the end of the stream. */
 static bool read_some(int fd, struct bytes *in)
 {
-	if (in->cap - in->len < 65536) {
+	if (in->cap - in->len <= 65536) {
 		in->cap = in->cap * 2 + 131072;
 		in->p = realloc(in->p, in->cap);
 		assert_non_null(in->p);
@@ -243,6 +243,7 @@ static bool read_some(int fd, struct bytes *in)
 
 	if (n > 0)
 		in->len += (size_t)n;
+	in->p[in->len] = '\0';
 	return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
