@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <assert.h>
 #include <errno.h>
 
 #include "base/clock.h"
@@ -37,6 +38,7 @@ static enum need pick(struct files *files, const struct http_stream *s, struct f
 {
 	struct file_rep *identity = entry->reps[HTTP_IDENTITY];
 
+	assert(identity);
 	*coding = HTTP_IDENTITY;
 	if (entry->offered != 1u << HTTP_IDENTITY)
 		*coding = http_coding_choose(&s->request, entry->offered);

@@ -59,7 +59,8 @@ static struct file_entry **recent_slot(struct file_cache *cache, struct str key)
 	return &cache->recent[mixed >> 58];
 }
 
-_Static_assert(FILE_CACHE_RECENT == 1 << (64 - 58), "the shift keeps as many bits as there are slots");
+_Static_assert(FILE_CACHE_RECENT == 1 << (64 - 58),
+	       "the shift keeps as many bits as there are slots");
 
 struct file_entry *file_cache_get(struct file_cache *cache, struct str key)
 {

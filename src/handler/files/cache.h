@@ -45,8 +45,9 @@ void file_entry_unref(struct file_entry *);
  */
 struct file_cache {
 	struct hash table;
-	struct file_entry *recent[FILE_CACHE_RECENT]; /* in the table too; at most one for each slot */
-	struct list clock; /* the hand is at its head */
+	struct file_entry
+		*recent[FILE_CACHE_RECENT]; /* in the table too; at most one for each slot */
+	struct list clock;                  /* the hand is at its head */
 	uint32_t entries_max, fds_max;
 	uint64_t bytes_max;
 	uint32_t fds;

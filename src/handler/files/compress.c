@@ -148,9 +148,9 @@ int compress_bytes(enum http_coding coding, int level, const uint8_t *in, size_t
 		free(bytes);
 		return error;
 	}
-	uint8_t *fitting = realloc(bytes, used);
-
-	*out = fitting ? fitting : bytes;
+	*out = realloc(bytes, used);
+	if (!*out)
+		*out = bytes;
 	*out_len = used;
 	return 0;
 }

@@ -487,7 +487,7 @@ static bool file_refused(struct files_req *req, int error)
 
 static bool file_opened(struct files_req *req, int fd)
 {
-	struct file_id id;
+	struct file_id id = {0};
 	int error = fd < 0 ? fd : stat_regular(fd, &id);
 
 	if (error < 0 && fd >= 0)
@@ -520,7 +520,7 @@ static bool side_counts(const struct file_id *side, const struct file_rep *ident
 static bool side_opened(struct files_req *req, int fd)
 {
 	struct file_rep **place = &req->entry->reps[req->coding];
-	struct file_id id;
+	struct file_id id = {0};
 	int error = fd < 0 ? fd : stat_regular(fd, &id);
 
 	if (error < 0 || !side_counts(&id, req->entry->reps[HTTP_IDENTITY])) {
