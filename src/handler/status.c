@@ -88,6 +88,8 @@ static void render_json(struct text *text, const struct status_snapshot *snapsho
 	json_i64(&json, "started", snapshot->started_unix_s);
 	json_u64(&json, "uptime_s", snapshot->uptime_s);
 	json_bool(&json, "draining", snapshot->draining);
+	json_u64(&json, "log_lines_lost", snapshot->log_lines_lost);
+	json_u64(&json, "access_lines_lost", snapshot->access_lines_lost);
 	json_open_object(&json, "config");
 	json_str(&json, "file", snapshot->config_file);
 	json_u64(&json, "generation", snapshot->config_generation);
@@ -124,10 +126,11 @@ static void render_text(struct text *text, const struct status_snapshot *snapsho
 	put_line(text, "config_file", snapshot->config_file);
 	text_printf(text,
 		    "config_generation %" PRIu64 "\nconfig_loaded %" PRId64 "\npid %" PRIu64
-		    "\nstarted %" PRId64 "\nuptime_s %" PRIu64 "\ndraining %s\nworkers %u\n",
+		    "\nstarted %" PRId64 "\nuptime_s %" PRIu64 "\ndraining %s\nworkers %u\n"
+		    "log_lines_lost %" PRIu64 "\naccess_lines_lost %" PRIu64 "\n",
 		    snapshot->config_generation, snapshot->config_loaded_unix_s, snapshot->pid,
 		    snapshot->started_unix_s, snapshot->uptime_s, snapshot->draining ? "yes" : "no",
-		    snapshot->worker_count);
+		    snapshot->worker_count, snapshot->log_lines_lost, snapshot->access_lines_lost);
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(rows); i++)
 		text_printf(text, "%s %" PRIu64 "\n", rows[i].name, row_value(total, i));
 }

@@ -26,6 +26,7 @@ struct status_snapshot {
 	uint64_t config_generation; /* 1 at start, one more with each reload */
 	int64_t config_loaded_unix_s;
 	struct str config_file; /* empty: none */
+	uint64_t log_lines_lost, access_lines_lost;
 	uint8_t draining;
 	const struct status_counts *workers;
 	unsigned worker_count;

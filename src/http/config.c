@@ -65,6 +65,8 @@ void http_config_unref(struct http_config *c)
 	if (c->freed)
 		c->freed(c);
 	for (unsigned i = 0; i < c->router_count; i++) {
+		if (!c->routers[i])
+			continue;
 		hash_destroy(&c->routers[i]->exact);
 		hash_destroy(&c->routers[i]->suffix);
 	}

@@ -86,7 +86,7 @@ bool http_cidr_match(const struct http_cidr *, unsigned count, const struct net_
 struct http_config {
 	_Atomic uint32_t refs;
 	struct arena arena;           /* shared: everything below lives in it */
-	struct http_router **routers; /* by listener number */
+	struct http_router **routers; /* by listener number; NULL: not listened on any more */
 	unsigned router_count;
 	struct http_route **routes; /* all, by index */
 	unsigned route_count, route_cap;

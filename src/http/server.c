@@ -59,22 +59,34 @@ int http_worker_init(struct http_worker *w, struct io_loop *loop, struct http_co
 	return 0;
 }
 
-int http_worker_reload(struct http_worker *w, struct http_config *config)
+int http_worker_prepare(struct http_worker *w, struct http_config *config)
 {
-	struct http_generation *g = generation_new(w, config);
+	assert(!w->prepared);
+	w->prepared = generation_new(w, config);
+	return w->prepared ? 0 : -ENOMEM;
+}
 
-	if (!g)
-		return -ENOMEM;
+void http_worker_adopt(struct http_worker *w)
+{
 	struct http_generation *before = w->current;
-	w->current = g;
-	w->connections_max = config->limits.connections_max;
+
+	assert(w->prepared);
+	w->current = w->prepared;
+	w->prepared = NULL;
+	w->connections_max = w->current->config->limits.connections_max;
 	if (--before->uses == 0) {
 		http_generation_free(before);
 	} else {
 		before->next = w->old;
 		w->old = before;
 	}
-	return 0;
+}
+
+void http_worker_discard(struct http_worker *w)
+{
+	if (w->prepared)
+		http_generation_free(w->prepared);
+	w->prepared = NULL;
 }
 
 void http_worker_serve(struct http_worker *w, struct conn *conn, unsigned listener)
@@ -159,7 +171,7 @@ void http_worker_abort(struct http_worker *w)
 
 void http_worker_free(struct http_worker *w)
 {
-	assert(!w->connections && !w->old);
+	assert(!w->connections && !w->old && !w->prepared);
 	if (w->current)
 		http_generation_free(w->current);
 	w->current = NULL;

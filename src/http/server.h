@@ -55,6 +55,7 @@ typedef void http_log_fn(struct http_worker *, const struct http_stream *, int w
 struct http_worker {
 	struct io_loop *loop;
 	struct http_generation *current, *old;
+	struct http_generation *prepared; /* between http_worker_prepare and what follows it */
 	struct list idle; /* keep-alive connections between requests, oldest first */
 	struct list busy; /* the others */
 	uint32_t connections, connections_max; /* 0: no bound but the descriptors */
@@ -71,8 +72,21 @@ struct http_worker {
 
 /* Takes a reference of the configuration. 0 or -errno. */
 int http_worker_init(struct http_worker *, struct io_loop *, struct http_config *);
-/* New requests use it; those in flight keep theirs. 0 or -errno (then the old one stays). */
-int http_worker_reload(struct http_worker *, struct http_config *);
+/*
+ * The way to another configuration, in two steps, so that all workers change or none. prepare makes the handler states
+ * beside the current ones: 0 or -errno. Then adopt, which cannot fail: new requests use it, those in flight keep theirs;
+ * or discard, which is harmless when nothing was prepared.
+ */
+int http_worker_prepare(struct http_worker *, struct http_config *);
+void http_worker_adopt(struct http_worker *);
+void http_worker_discard(struct http_worker *);
+/* Whether the configuration has a router for this listener. */
+static inline bool http_worker_listens(const struct http_worker *w, unsigned listener)
+{
+	const struct http_config *c = w->current->config;
+
+	return listener < c->router_count && c->routers[listener];
+}
 /*
  * Serves HTTP/1 on it. Owns conn. `listener` is the number of its listening address: configurations keep the numbers of
  * addresses that they share; a connection whose number has no router any more is closed after its request.

@@ -90,7 +90,7 @@ struct io_options {
  */
 int io_loop_new(const struct io_options *, struct io_loop **, char *why, size_t why_len);
 /* True while an operation is in flight or something waits for its turn: before io_loop_free, turn until it is false. */
-bool io_loop_busy(const struct io_loop *);
+bool io_loop_busy(struct io_loop *);
 /* Nothing may be open, armed or in flight. */
 void io_loop_free(struct io_loop *);
 /* Turns until io_loop_stop (any thread). 0 or -errno when the poller itself failed. */

@@ -448,7 +448,7 @@ int io_loop_new(const struct io_options *options, struct io_loop **out, char *wh
 	return 0;
 }
 
-bool io_loop_busy(const struct io_loop *loop)
+bool io_loop_busy(struct io_loop *loop)
 {
 	loop_assert_owner(loop);
 	return loop->inflight || loop_has_work(loop);

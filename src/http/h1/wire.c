@@ -192,7 +192,8 @@ static void h1_open(struct h1_conn *h1)
 	h1_set_state(h1, H1_OPEN);
 	h1->requests++;
 	st->http.request.scheme = STR("http");
-	st->keep_alive = st->framing.keep_alive && h1->requests < h1_limits(h1)->requests_max;
+	st->keep_alive = st->framing.keep_alive && h1->requests < h1_limits(h1)->requests_max &&
+			 http_worker_listens(h1->worker, h1->listener);
 	h1->client_last = !st->framing.keep_alive;
 	h1_body_init(st);
 	http_stream_dispatch(&st->http, h1->listener);

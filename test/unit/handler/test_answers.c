@@ -140,6 +140,7 @@ static int collect(void *owner, struct arena *arena, struct status_snapshot *out
 		.pid = 42,
 		.uptime_s = 7,
 		.config_generation = 3,
+		.access_lines_lost = 12,
 		.config_file = STR("/etc/\"odd\"\n.conf"),
 		.workers = counts,
 		.worker_count = 2,
@@ -159,6 +160,7 @@ static void test_status(void **state)
 	assert_non_null(strstr((char *)reply->body, "version 9.9\n"));
 	assert_non_null(strstr((char *)reply->body, "\nrequests 1001\n"));
 	assert_non_null(strstr((char *)reply->body, "\nresponses_5xx 100\n"));
+	assert_non_null(strstr((char *)reply->body, "\naccess_lines_lost 12\n"));
 	assert_non_null(strstr((char *)reply->body, "\nconfig_file /etc/\"odd\"\\n.conf\n"));
 	reply_free(reply);
 	reply = harness_ask(&h, "GET", "/", "Accept: application/json\r\n");
@@ -166,6 +168,7 @@ static void test_status(void **state)
 	assert_string_equal(reply_field(reply, "cache-control"), "no-store");
 	assert_true(json_check((struct str){(char *)reply->body, reply->len}));
 	assert_non_null(strstr((char *)reply->body, "\"generation\":3"));
+	assert_non_null(strstr((char *)reply->body, "\"access_lines_lost\":12"));
 	assert_non_null(strstr((char *)reply->body, "\"requests\":1002"));
 	reply_free(reply);
 }
