@@ -126,6 +126,9 @@ static void plain_fail(struct plain *p, int err)
 	if (!p->conn.error)
 		p->conn.error = err;
 	if (p->state == PLAIN_ENDING || p->state == PLAIN_LINGER) {
+		/* An orderly end now would pass what is missing off as the whole. */
+		if (p->conn.queued)
+			io_set_reset(&p->fd);
 		plain_io_close(p);
 		return;
 	}
@@ -166,6 +169,9 @@ static void plain_received(struct io_op *op, int result)
 		struct buf *b = op->u.recv.buf;
 		op->u.recv.buf = NULL;
 		plain_data(p, b);
+	} else if (result == 0 && p->conn.error && p->conn.error != -EPIPE) {
+		/* Linux tells of a reset once: when a send was told of it, what is received now only looks like the end. */
+		p->conn.source.error = p->conn.error;
 	} else if (result == 0) {
 		p->eof = true;
 	} else if (result != -ECANCELED) {
