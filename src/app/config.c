@@ -55,6 +55,8 @@ struct spec_route *spec_route_new(struct schema_run *run, struct spec_site *site
 	route->route.body_max = SPEC_BODY_MAX_INHERITED;
 	route->route.log = true;
 	files_config_init(&route->files.config);
+	/* To be given, not the current folder. */
+	route->files.config.root = STR("");
 	spec_list_add(&site->routes, route);
 	return route;
 }

@@ -275,7 +275,8 @@ static int parse_word(const struct schema_key *key, struct str s, uint64_t *v, c
 		if (n < why_len)
 			n += (size_t)snprintf(why + n, why_len - n, "%s%s", between, w->name);
 	}
-	if (guess.best && n < why_len)
+	/* Among numbers every one is near to some other. */
+	if (guess.best && n < why_len && (s.p[0] < '0' || s.p[0] > '9'))
 		snprintf(why + n, why_len - n, "; did you mean \"%s\"?", guess.best);
 	return -EINVAL;
 }

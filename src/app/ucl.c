@@ -504,8 +504,10 @@ static int read_key(struct reader *r, struct ucl_node *node)
 	if (*from == '"' || *from == '\'')
 		return read_quoted(r, &node->key, &node->key_raw);
 	if (*from == '.')
-		return fail(r, node->key_at, "%s: macros and inclusion of files are not supported",
-			    show_next(r).text);
+		return fail(
+			r, node->key_at,
+			"%s: there are no macros and no inclusion of files (a key that begins with a dot needs quotes)",
+			show_next(r).text);
 	while (!at_end(r) && is_key_byte(*r->p))
 		r->p++;
 	if (r->p == from)
@@ -574,6 +576,20 @@ static int read_terminator(struct reader *r, struct ucl_node *node)
 		show(node->key).text, show_next(r).text);
 }
 
+/*
+ * "=", or a ":" that does not begin a word: "listen :80" is a key and an address, "port:80" and "port : 80" a key and a
+ * number. After the quoted key of JSON it always separates.
+ */
+static bool at_separator(const struct reader *r, const struct ucl_node *node)
+{
+	const char *key_end = node->key_raw.p + node->key_raw.len;
+
+	if (peek(r) != ':')
+		return peek(r) == '=';
+	return r->p == key_end || *node->key_raw.p == '"' || r->p + 1 >= r->end ||
+	       !is_word_byte(r->p[1]);
+}
+
 static int read_member(struct reader *r, struct ucl_node *node)
 {
 	int err;
@@ -586,7 +602,7 @@ static int read_member(struct reader *r, struct ucl_node *node)
 		err = skip(r, "", true);
 	if (err < 0)
 		return err;
-	if (peek(r) == '=' || peek(r) == ':') {
+	if (at_separator(r, node)) {
 		r->p++;
 		err = skip(r, "", true);
 		take_comments(r, &node->before);

@@ -85,6 +85,22 @@ static void test_json_is_a_part_of_it(void **state)
 	assert_string_equal(find(find(root, "a"), "b")->first->next->value.p, "x");
 }
 
+static void test_a_colon_separates_or_begins_a_word(void **state)
+{
+	struct ucl_node *root =
+		parse("a:1; b : 2; c :3; d: :4; \"e\" :5; f :6 { g:7 }; h = :8; i : [9]");
+
+	assert_value(root, "a", "1");
+	assert_value(root, "b", "2");
+	assert_value(root, "c", ":3");
+	assert_value(root, "d", ":4");
+	assert_value(root, "e", "5");
+	assert_string_equal(find(root, "f")->label.p, ":6");
+	assert_value(find(root, "f"), "g", "7");
+	assert_value(root, "h", ":8");
+	assert_int_equal(find(root, "i")->kind, UCL_LIST);
+}
+
 static void test_variables_and_comment_marks_in_strings_stay(void **state)
 {
 	struct ucl_node *root = parse("a = \"${HOME} # /* \"; b = $path; # c\nc = http://x/y");
@@ -154,7 +170,8 @@ static const struct {
 	{"a = <<eod\neod",
 	 "1:5: expected << and a mark in capitals at the end of the line, as <<END"},
 	{"a = x/*y*/;", "1:5: put quotes around this: it holds /*, which begins a comment"},
-	{".include \"x\"", "1:1: .include: macros and inclusion of files are not supported"},
+	{".include \"x\"",
+	 "1:1: .include: there are no macros and no inclusion of files (a key that begins with a dot needs quotes)"},
 	{"{ a = 1 } b", "1:11: expected the end of the file, not b"},
 	{"a = \x01", "1:5: expected a value for \"a\", not \\x01"},
 };
@@ -236,6 +253,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_members_in_every_form, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_json_is_a_part_of_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_colon_separates_or_begins_a_word, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_variables_and_comment_marks_in_strings_stay,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_every_node_knows_its_place, setup, teardown),
