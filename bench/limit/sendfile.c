@@ -102,11 +102,10 @@ struct setup {
 	unsigned rounds;
 	double seconds;
 	size_t recv_bytes;
-	bool discard;
+	bool discard, drain;
 	const char *congestion;
 	const char *dir;
 	const char *only;
-	bool json;
 };
 
 struct flow {
@@ -441,6 +440,25 @@ struct client {
 	size_t left;
 };
 
+/* One read, or with --drain all that there is. Returns the responses that became whole: 0 or 1. */
+static unsigned client_read(const struct setup *setup, struct client *c, char *buffer)
+{
+	int flags = MSG_DONTWAIT | (setup->discard ? MSG_TRUNC : 0);
+	ssize_t got;
+
+	do {
+		got = recv(c->fd, buffer, setup->recv_bytes, flags);
+		if (got > 0)
+			c->left -= (size_t)got;
+	} while (setup->drain && got == (ssize_t)setup->recv_bytes && c->left);
+	if (c->left)
+		return 0;
+	c->left = HEAD_BYTES + setup->file_bytes;
+	if (send(c->fd, "r", 1, 0) != 1)
+		die("send");
+	return 1;
+}
+
 /* A closed loop over all connections until the time is up. Returns the responses that were complete. */
 static uint64_t client_run(const struct setup *setup, struct client *cs, int ep, char *buffer)
 {
@@ -456,21 +474,8 @@ static uint64_t client_run(const struct setup *setup, struct client *cs, int ep,
 	while (now_s(CLOCK_MONOTONIC) < end) {
 		int n = epoll_wait(ep, evs, EVENTS_MAX, 100);
 
-		for (int i = 0; i < n; i++) {
-			struct client *c = evs[i].data.ptr;
-			ssize_t got = recv(c->fd, buffer, setup->recv_bytes,
-					   MSG_DONTWAIT | (setup->discard ? MSG_TRUNC : 0));
-
-			if (got <= 0)
-				continue;
-			c->left -= (size_t)got;
-			if (c->left)
-				continue;
-			done++;
-			c->left = HEAD_BYTES + setup->file_bytes;
-			if (send(c->fd, "r", 1, 0) != 1)
-				die("send");
-		}
+		for (int i = 0; i < n; i++)
+			done += client_read(setup, evs[i].data.ptr, buffer);
 	}
 	/* The part of each unfinished response that did arrive counts as that part. */
 	double part = 0;
@@ -599,11 +604,17 @@ static int open_file(const struct setup *setup)
 }
 
 static const struct option options[] = {
-	{"size", required_argument, NULL, 's'},    {"conns", required_argument, NULL, 'c'},
-	{"seconds", required_argument, NULL, 't'}, {"rounds", required_argument, NULL, 'r'},
-	{"recv", required_argument, NULL, 'b'},    {"discard", no_argument, NULL, 'd'},
-	{"cc", required_argument, NULL, 'g'},      {"dir", required_argument, NULL, 'D'},
-	{"only", required_argument, NULL, 'o'},    {NULL, 0, NULL, 0},
+	{"size", required_argument, NULL, 's'},
+	{"conns", required_argument, NULL, 'c'},
+	{"seconds", required_argument, NULL, 't'},
+	{"rounds", required_argument, NULL, 'r'},
+	{"recv", required_argument, NULL, 'b'},
+	{"discard", no_argument, NULL, 'd'},
+	{"drain", no_argument, NULL, 'e'},
+	{"cc", required_argument, NULL, 'g'},
+	{"dir", required_argument, NULL, 'D'},
+	{"only", required_argument, NULL, 'o'},
+	{NULL, 0, NULL, 0},
 };
 
 static void setup_read(struct setup *setup, int argc, char **argv)
@@ -628,6 +639,9 @@ static void setup_read(struct setup *setup, int argc, char **argv)
 		case 'd':
 			setup->discard = true;
 			break;
+		case 'e':
+			setup->drain = true;
+			break;
 		case 'g':
 			setup->congestion = optarg;
 			break;
@@ -640,7 +654,7 @@ static void setup_read(struct setup *setup, int argc, char **argv)
 		default:
 			fprintf(stderr,
 				"usage: sendfile [--size BYTES] [--conns N] [--seconds S] [--rounds N] [--recv BYTES]\n"
-				"                [--discard] [--cc NAME] [--dir DIR] [--only TEXT]\n");
+				"                [--discard] [--drain] [--cc NAME] [--dir DIR] [--only TEXT]\n");
 			exit(2);
 		}
 	}
@@ -655,7 +669,12 @@ static void setup_read(struct setup *setup, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct setup setup = {10 << 20, 64, 3, 1.0, 65536, false, NULL, "/var/tmp", NULL, false};
+	struct setup setup = {.file_bytes = 10 << 20,
+			      .conns = 64,
+			      .rounds = 3,
+			      .seconds = 1.0,
+			      .recv_bytes = 65536,
+			      .dir = "/var/tmp"};
 	static struct cost costs[STRATEGIES][64];
 	int file;
 
@@ -670,7 +689,10 @@ int main(int argc, char **argv)
 		}
 	}
 	printf("%zu bytes, %u connections, client reads %zu%s, %s\n", setup.file_bytes, setup.conns,
-	       setup.recv_bytes, setup.discard ? " and discards" : "",
+	       setup.recv_bytes,
+	       setup.discard ? " and discards"
+	       : setup.drain ? " until empty"
+			     : "",
 	       setup.congestion ? setup.congestion : "default congestion control");
 	printf("%-30s %9s %9s %9s %10s %9s %8s\n", "", "server", "CPU 0", "client", "req per",
 	       "req", "calls");
