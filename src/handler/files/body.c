@@ -20,6 +20,7 @@ int file_rep_look(const struct file_rep *rep)
 static enum pull body_fail(struct file_body *body, int error)
 {
 	body->source.error = error;
+	body->warm->calls->failed(body->warm, body->rep, error);
 	return PULL_FAIL;
 }
 
@@ -29,7 +30,7 @@ static void body_warmed(struct warm_wait *wait, int result)
 
 	/* An end of the file here is earlier than the head promised. */
 	if (result <= 0)
-		body->source.error = result < 0 ? result : -ESTALE;
+		body_fail(body, result < 0 ? result : -ESTALE);
 	else
 		body->warm_until = wait->off + (uint64_t)result;
 	body->looked_ns = 0;

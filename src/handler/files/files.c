@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@
 #define ROOT_CHECK_MS 1000
 /* An index of a longer path is looked up the slow way. */
 #define INDEX_KEY_BYTES 512
+/* Descriptors that a cache may hold in any case. */
+#define FDS_MIN 16
 
 static const struct str index_default[] = {{"index.html", 10}};
 
@@ -81,6 +84,32 @@ static void warm_release(struct warm *warm)
 	files_unref(SL_CONTAINER(warm, struct files, warm));
 }
 
+static void warm_failed(struct warm *warm, const struct file_rep *rep, int error)
+{
+	struct files *files = SL_CONTAINER(warm, struct files, warm);
+
+	files_log_error(files, error == -ESTALE ? "finish" : "read", rep->path, error);
+}
+
+static const struct warm_calls warm_calls = {
+	.hold = warm_hold, .release = warm_release, .failed = warm_failed};
+
+/*
+ * How many descriptors the cache of one route may hold: an eighth of the process's, shared by as many workers as
+ * there are processors, so that connections have the rest.
+ */
+static uint32_t descriptors_max(uint32_t entries_max)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return entries_max;
+	uint64_t share = limit.rlim_cur / 8 / (uint64_t)SL_MAX(processors, 1);
+
+	return (uint32_t)SL_MIN(SL_MAX(share, (uint64_t)FDS_MIN), (uint64_t)entries_max);
+}
+
 static void open_root(struct files *files)
 {
 	struct stat st;
@@ -112,8 +141,9 @@ static void *files_attach(const void *config, struct http_worker *worker)
 		SL_MIN(files->config->cache.revalidate_ms, ROOT_CHECK_MS) * CLOCK_NS_PER_MS;
 	files->root_checked_ns = io_now_ns(files->loop);
 	file_cache_init(&files->cache, files->config->cache.entries_max,
-			files->config->cache.entries_max, files->config->cache.bytes_max);
-	warm_init(&files->warm, files->loop, warm_hold, warm_release);
+			descriptors_max(files->config->cache.entries_max),
+			files->config->cache.bytes_max);
+	warm_init(&files->warm, files->loop, &warm_calls);
 	open_root(files);
 	return files;
 }

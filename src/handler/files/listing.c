@@ -254,8 +254,7 @@ static void listing_done(struct io_op *op, int result)
 		unsigned status = result < 0 ? files_open_status(result) : 200;
 
 		if (status >= 500)
-			files_log_open(files, listing->folder.len ? listing->folder.p : ".",
-				       result);
+			files_log_error(files, "list", listing->folder, result);
 		if (status == 0)
 			files_req_next(req);
 		else if (result < 0)

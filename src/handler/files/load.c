@@ -84,6 +84,7 @@ static void load_read(struct io_op *op, int result)
 		load_end(req);
 		files_req_free(req);
 	} else if (result < 0) {
+		files_log_error(req->files, "read", req->loading->path, result);
 		load_end(req);
 		files_req_fail(req, 500);
 	} else if (result == 0) {

@@ -207,7 +207,7 @@ struct file_rep *file_rep_new(const struct file_rep_make *make)
 	draft_content(&draft, make);
 
 	size_t head = sizeof(struct file_rep) + draft.count * sizeof(struct http_field);
-	struct file_rep *rep = malloc(head + draft.bytes);
+	struct file_rep *rep = malloc(head + draft.bytes + make->path.len);
 
 	if (!rep)
 		return NULL;
@@ -226,6 +226,8 @@ struct file_rep *file_rep_new(const struct file_rep_make *make)
 	if (make->size == 0)
 		rep->content = (const uint8_t *)"";
 	rep_print(rep, &draft, (char *)rep + head);
+	rep->path = (struct str){(char *)rep + head + draft.bytes, make->path.len};
+	memcpy((char *)rep->path.p, make->path.p, make->path.len);
 	return rep;
 }
 

@@ -47,6 +47,7 @@ struct file_rep {
 	int64_t modified_s; /* -1: not told, for a time that is still to come */
 	struct str etag;    /* with its quotes; STR_NONE: none */
 	struct str type;
+	struct str path;        /* as in file_rep_make, for the log */
 	struct http_block full; /* for 200, and 206 with one range */
 	struct http_block meta; /* the part of it that goes with 304 and with several ranges */
 	struct http_field fields[];

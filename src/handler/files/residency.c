@@ -118,10 +118,9 @@ struct warm_slot {
 	uint8_t bytes[WARM_BYTES];
 };
 
-void warm_init(struct warm *warm, struct io_loop *loop, void (*hold)(struct warm *),
-	       void (*release)(struct warm *))
+void warm_init(struct warm *warm, struct io_loop *loop, const struct warm_calls *calls)
 {
-	*warm = (struct warm){.loop = loop, .hold = hold, .release = release};
+	*warm = (struct warm){.loop = loop, .calls = calls};
 	list_init(&warm->queue);
 }
 
@@ -164,7 +163,7 @@ static void slot_done(struct io_op *op, int result)
 		wait->slot = NULL;
 		wait->done(wait, result);
 	}
-	warm->release(warm);
+	warm->calls->release(warm);
 }
 
 static void slot_read(struct warm_slot *slot, struct warm_wait *wait)
@@ -179,7 +178,7 @@ static void slot_read(struct warm_slot *slot, struct warm_wait *wait)
 	slot->op.u.file.mem = slot->bytes;
 	slot->op.u.file.len = SL_MIN(wait->len, WARM_BYTES);
 	slot->op.u.file.off = (int64_t)wait->off;
-	warm->hold(warm);
+	warm->calls->hold(warm);
 	io_submit(warm->loop, &slot->op);
 }
 

@@ -37,18 +37,26 @@ struct warm_wait {
 	void (*done)(struct warm_wait *, int result);
 };
 
+struct warm;
+
+/* Of whoever embeds a struct warm. */
+struct warm_calls {
+	/* A read begins, and it ended: the owner stays as long as one is in flight. */
+	void (*hold)(struct warm *);
+	void (*release)(struct warm *);
+	/* A response that began cannot be finished: for the log. */
+	void (*failed)(struct warm *, const struct file_rep *, int error);
+};
+
 struct warm {
 	struct io_loop *loop;
 	struct list queue;
 	struct warm_slot *spare;
 	unsigned active;
-	/* Called when a read begins and when it ended, so that the owner stays as long as one is in flight. */
-	void (*hold)(struct warm *);
-	void (*release)(struct warm *);
+	const struct warm_calls *calls;
 };
 
-void warm_init(struct warm *, struct io_loop *, void (*hold)(struct warm *),
-	       void (*release)(struct warm *));
+void warm_init(struct warm *, struct io_loop *, const struct warm_calls *);
 /* No read may be in flight, nobody waits. */
 void warm_free(struct warm *);
 /* rep, off, len (at most WARM_BYTES are read) and done are set by the caller, which keeps a reference to rep. 0 or -ENOMEM. */

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
 #include <unistd.h>
 
@@ -106,13 +107,19 @@ unsigned files_open_status(int error)
 	}
 }
 
-void files_log_open(struct files *files, const char *path, int error)
+void files_log_error(struct files *files, const char *what, struct str path, int error)
 {
+	/* It changed while it was sent: Linux calls that a stale handle, people do not. */
+	const char *why = error == -ESTALE ? "it changed meanwhile" : err_text(error);
 	uint64_t suppressed;
 
-	if (log_rate_allow(&files->log, io_now_ns(files->loop), &suppressed))
-		log_error("files: cannot open \"%s\" below %s: %s", path, files->config->root.p,
-			  err_text(error));
+	/* Once detached, the configuration is gone, and nobody waits for an answer. */
+	if (files->detached || !log_rate_allow(&files->log, io_now_ns(files->loop), &suppressed))
+		return;
+	log_error("files: cannot %s \"%.*s\" below %s: %s", what, STR_ARG(path),
+		  files->config->root.p, why);
+	if (suppressed)
+		log_error("files: %" PRIu64 " errors like it were not logged", suppressed);
 }
 
 static void req_redirect(struct files_req *req)
@@ -480,7 +487,7 @@ static bool file_refused(struct files_req *req, int error)
 	if (status == 0)
 		return next_candidate(req);
 	if (status >= 500)
-		files_log_open(req->files, req->path, error);
+		files_log_error(req->files, "open", req_path(req), error);
 	files_req_fail(req, status);
 	return false;
 }

@@ -110,7 +110,8 @@ bool files_compress(struct files_req *, enum http_coding);
 
 /* What a failed open means for somebody who asked for that path. 0: as if it were not there. */
 unsigned files_open_status(int error);
-void files_log_open(struct files *, const char *path, int error);
+/* "cannot <what> PATH", at most one line a second. */
+void files_log_error(struct files *, const char *what, struct str path, int error);
 
 /* The path of a request below `strip`, without the slash in front. False: not below it. */
 bool files_request_path(const struct files_config *, const struct http_stream *, struct str *path);

@@ -236,7 +236,7 @@ struct world {
 	struct io_loop *loop;
 	struct warm warm;
 	struct file_rep *rep;
-	unsigned held, woken;
+	unsigned held, woken, failed;
 	char path[64];
 };
 static struct world world;
@@ -250,6 +250,16 @@ static void count_release(struct warm *warm)
 {
 	world.held--;
 }
+
+static void count_failed(struct warm *warm, const struct file_rep *rep, int error)
+{
+	assert_int_not_equal(error, 0);
+	assert_true(str_eq(rep->path, STR("x")));
+	world.failed++;
+}
+
+static const struct warm_calls warm_calls = {
+	.hold = count_hold, .release = count_release, .failed = count_failed};
 
 static void count_wake(struct source *source, void *consumer)
 {
@@ -270,7 +280,7 @@ static int open_world(void **state)
 	setup(state);
 	memset(&world, 0, sizeof(world));
 	assert_int_equal(io_loop_new(&options, &world.loop, why, sizeof(why)), 0);
-	warm_init(&world.warm, world.loop, count_hold, count_release);
+	warm_init(&world.warm, world.loop, &warm_calls);
 	strcpy(world.path, "/tmp/sluice-test-XXXXXX");
 	int fd = mkstemp(world.path);
 	uint8_t *bytes = malloc(FILE_BYTES);
@@ -439,6 +449,7 @@ static void test_a_file_that_shrank_fails(void **state)
 	assert_int_equal(truncate(world.path, 1000), 0);
 	assert_int_equal(source_pull(source, 1000, SEG_ALL, &seg), PULL_FAIL);
 	assert_int_equal(source->error, -ESTALE);
+	assert_int_equal(world.failed, 1);
 	assert_int_equal(source_pull(source, 1000, SEG_ALL, &seg), PULL_FAIL);
 	source_close(source, -ESTALE);
 }
