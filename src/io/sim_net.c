@@ -349,9 +349,10 @@ void sim_socket_close(struct sim_socket *s)
 	bool reset = s->reset_at_close || s->state == SIM_CONNECTING || sim_unread(s);
 
 	sim_trace(w, reset ? "reset" : "close", s->fd, 0);
-	while (!list_empty(&s->queue)) {
-		struct sim_socket *queued = queue_take(s);
+	for (struct list *at = s->queue.next, *next; at != &s->queue; at = next) {
+		struct sim_socket *queued = SL_CONTAINER(at, struct sim_socket, in_queue);
 
+		next = at->next;
 		queued->reset_at_close = true;
 		sim_socket_close(queued);
 	}

@@ -346,7 +346,12 @@ static void test_nobody_listens(void **state)
 {
 	struct end a;
 
+	int fd = sim_listen(world, (const struct sockaddr *)&address, sizeof(address), 1);
+
 	(void)state;
+	/* Not any more. */
+	assert_true(fd >= SIM_FD_BASE);
+	sim_close(world, fd);
 	connect_begin(&a);
 	assert_int_equal(end_result(&a), -ECONNREFUSED);
 	end_close(&a);
