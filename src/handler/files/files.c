@@ -33,7 +33,7 @@ void files_config_init(struct files_config *config)
 		.compress = {.size_min = 512, .size_max = 4 * 1024 * 1024},
 		.cache = {.entries_max = 1024,
 			  .bytes_max = 32 * 1024 * 1024,
-			  .file_bytes_max = 64 * 1024,
+			  .file_bytes_max = 256 * 1024,
 			  .revalidate_ms = 1000},
 		.default_type = STR("application/octet-stream"),
 		.charset = STR("utf-8"),
