@@ -30,11 +30,15 @@ _sluice()
 		mapfile -t COMPREPLY < <(compgen -W "common combined json off" -- "$cur")
 		return
 		;;
-	--listen | --workers)
+	--log-level)
+		mapfile -t COMPREPLY < <(compgen -W "debug info warn error off" -- "$cur")
+		return
+		;;
+	--listen | --workers | --admin)
 		return
 		;;
 	esac
-	local serving="--listen --workers --engine --log --help"
+	local serving="--listen --workers --engine --log --log-level --help"
 	case $command in
 	files)
 		if [[ $cur == -* ]]; then
@@ -45,14 +49,23 @@ _sluice()
 		fi
 		;;
 	run)
-		mapfile -t COMPREPLY < <(compgen -W "-c $serving" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "-c --config $serving" -- "$cur")
 		;;
-	check | fmt | explain | status | reload | stop)
-		mapfile -t COMPREPLY < <(compgen -W "-c --help" -- "$cur")
+	check | explain)
+		mapfile -t COMPREPLY < <(compgen -W "-c --config --help" -- "$cur")
+		;;
+	fmt)
+		mapfile -t COMPREPLY < <(compgen -W "-c --config --write --help" -- "$cur")
+		;;
+	status)
+		mapfile -t COMPREPLY < <(compgen -W "-c --config --admin --json --help" -- "$cur")
+		;;
+	reload | stop)
+		mapfile -t COMPREPLY < <(compgen -W "-c --config --admin --help" -- "$cur")
 		;;
 	help)
 		mapfile -t COMPREPLY < <(compgen -W "config files run check fmt explain status reload stop \
-			version" -- "$cur")
+			version help --markdown" -- "$cur")
 		;;
 	esac
 }

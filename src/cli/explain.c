@@ -80,7 +80,7 @@ static int split_url(const struct cli_command *command, struct explain *e, const
 		e->authority = STR("localhost");
 	else if (e->port == 0)
 		e->port = 80;
-	if (!http_authority_split(e->authority, &host, &port))
+	if (str_starts(e->target, STR("//")) || !http_authority_split(e->authority, &host, &port))
 		return cli_usage(command,
 				 "explain: \"%s\" is not a URL: expected http://host/path or /path",
 				 url);
