@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "http/authority.h"
+#include "http/authority_quick.h"
 
 #include <arpa/inet.h>
 
 #include "base/compiler.h"
 #include "http/chars.h"
 
-#define PORT_DIGITS_MAX 5
 #define PORT_MAX 65535
 
 static inline bool is_hex(char c)
@@ -49,7 +48,7 @@ static inline bool is_port(struct str s)
 {
 	unsigned value = 0;
 
-	if (s.len > PORT_DIGITS_MAX)
+	if (s.len > HTTP_PORT_DIGITS_MAX)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned digit = (unsigned char)s.p[i] - (unsigned)'0';
@@ -90,30 +89,10 @@ bool http_authority_split(struct str authority, struct str *host, struct str *po
 	return is_port(*port);
 }
 
-/* A short name or address with at most four digits of port, looked at in one vector. */
-static inline bool is_plain(const uint8_t *p, size_t len)
-{
-	scan_vec v = scan_load(p);
-	uint64_t rest = scan_bits(scan_match_not_host(v));
-	size_t colon = rest ? scan_index(rest) : SCAN_BYTES;
-	uint64_t other;
-
-	/* A stop beyond the end is not ours. */
-	if (colon >= len)
-		return true;
-	if (p[colon] != ':' || colon == 0 || len - colon > PORT_DIGITS_MAX)
-		return false;
-	other = scan_bits(scan_not(scan_and(scan_ge(v, '0'), scan_le(v, '9'))));
-	return (other & scan_between(colon + 1, len)) == 0;
-}
-
-bool http_authority_valid(struct str authority, size_t readable)
+bool http_authority_valid_any(struct str authority)
 {
 	struct str host, port;
 
-	if (SL_LIKELY(authority.len - 1 < SCAN_BYTES && readable >= SCAN_BYTES) &&
-	    is_plain((const uint8_t *)authority.p, authority.len))
-		return true;
 	return http_authority_split(authority, &host, &port);
 }
 

@@ -8,6 +8,7 @@
 
 /* A name in the DNS has at most 253 bytes; RFC 3986 section 3.2.2 advises against more than 255. */
 #define HTTP_HOST_MAX 255
+#define HTTP_PORT_DIGITS_MAX 5
 
 /*
  * Splits "host", "host:port" or "[v6]:port" and checks it against RFC 3986 section 3.2: a registered name, an
@@ -16,12 +17,6 @@
  * 4.2.4. *port is STR_NONE without a colon and empty after a bare one. False: not an authority.
  */
 bool http_authority_split(struct str authority, struct str *host, struct str *port);
-
-/*
- * Whether http_authority_split takes it, at less cost. At least `readable` bytes may be read from its start on, and
- * no less than its length.
- */
-bool http_authority_valid(struct str authority, size_t readable);
 
 /* The host of an authority that http_authority_split accepted before. */
 struct str http_authority_host(struct str authority);

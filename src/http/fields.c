@@ -9,27 +9,15 @@
 /* Most requests of browsers fit; the next step is the limit. */
 #define FIELDS_FIRST 24
 
-static inline void fields_put(struct http_fields *f, enum http_name id, struct str name,
-			      struct str value)
-{
-	struct http_field *field = &f->v[f->count++];
-
-	field->name = name;
-	field->value = value;
-	field->id = (uint16_t)id;
-	if (!f->first[id])
-		f->first[id] = (uint8_t)f->count;
-}
-
 _Static_assert(HTTP_FIELDS_MAX <= UINT8_MAX, "first[] counts in bytes");
 
-static __attribute__((noinline)) int fields_put_more(struct http_fields *f, struct arena *arena,
-						     enum http_name id, struct str name,
-						     struct str value)
+int http_fields_reserve(struct http_fields *f, struct arena *arena)
 {
 	unsigned cap = f->cap ? HTTP_FIELDS_MAX : FIELDS_FIRST;
 	struct http_field *v;
 
+	if (SL_LIKELY(f->count < f->cap))
+		return 0;
 	if (SL_UNLIKELY(f->count >= HTTP_FIELDS_MAX))
 		return -E2BIG;
 	v = arena_alloc(arena, cap * sizeof(*v));
@@ -39,18 +27,17 @@ static __attribute__((noinline)) int fields_put_more(struct http_fields *f, stru
 		memcpy(v, f->v, f->count * sizeof(*v));
 	f->v = v;
 	f->cap = (uint16_t)cap;
-	fields_put(f, id, name, value);
 	return 0;
 }
 
-/* Growing is a call of its own at the end, so that this needs no stack frame. */
 static inline int fields_append(struct http_fields *f, struct arena *arena, enum http_name id,
 				struct str name, struct str value)
 {
-	if (SL_UNLIKELY(f->count == f->cap))
-		return fields_put_more(f, arena, id, name, value);
-	fields_put(f, id, name, value);
-	return 0;
+	int r = http_fields_reserve(f, arena);
+
+	if (SL_LIKELY(!r))
+		http_fields_put(f, id, name, value);
+	return r;
 }
 
 int http_fields_add(struct http_fields *f, struct arena *arena, enum http_name id, struct str value)

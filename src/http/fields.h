@@ -30,6 +30,19 @@ struct http_fields {
 /* Appends; grows in the arena. 0, -ENOMEM, -E2BIG over HTTP_FIELDS_MAX. The value is trusted to hold no CR, LF or NUL. */
 int http_fields_add(struct http_fields *, struct arena *, enum http_name, struct str value);
 int http_fields_add_named(struct http_fields *, struct arena *, struct str name, struct str value);
+/* The two halves of it: room for one more (0 or an error as above), and the append, which needs that room. */
+int http_fields_reserve(struct http_fields *, struct arena *);
+static inline void http_fields_put(struct http_fields *f, enum http_name id, struct str name,
+				   struct str value)
+{
+	struct http_field *field = &f->v[f->count++];
+
+	field->name = name;
+	field->value = value;
+	field->id = (uint16_t)id;
+	if (!f->first[id])
+		f->first[id] = (uint8_t)f->count;
+}
 /* The value of the first, or STR_NONE (.p NULL). */
 static inline struct str http_fields_get(const struct http_fields *f, enum http_name id)
 {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/names.h"
 
-#include <stdbool.h>
+#include "http/names_find.h"
 
-#define NAMES_SLOTS 256
-
-static const struct str names_lower[HTTP_NAME_COUNT] = {[HTTP_OTHER] = {"", 0},
+const struct str http_names_lower[HTTP_NAME_COUNT] = {[HTTP_OTHER] = {"", 0},
 #define X(symbol, lower, h1) [HTTP_##symbol] = {lower, sizeof(lower) - 1},
-							HTTP_NAMES(X)
+						      HTTP_NAMES(X)
 #undef X
 };
 
@@ -18,7 +16,7 @@ static const struct str names_h1[HTTP_NAME_COUNT] = {[HTTP_OTHER] = {"", 0},
 };
 
 /* A perfect hash over HTTP_NAMES, found by tools/http-names. */
-static const uint8_t names_slots[NAMES_SLOTS] = {
+const uint8_t http_names_slots[HTTP_NAMES_SLOTS] = {
 	[0] = HTTP_REFERER,
 	[3] = HTTP_ACCEPT,
 	[8] = HTTP_RETRY_AFTER,
@@ -75,63 +73,14 @@ static const uint8_t names_slots[NAMES_SLOTS] = {
 
 _Static_assert(HTTP_NAME_COUNT <= UINT8_MAX, "a slot is one byte");
 
-static inline unsigned names_hash(struct str name)
-{
-	unsigned len = (unsigned)name.len;
-	unsigned first = (unsigned char)name.p[0] | 0x20;
-	unsigned last = (unsigned char)name.p[name.len - 1] | 0x20;
-
-	return (len * 2 + first * 47 + last * 18) % NAMES_SLOTS;
-}
-
-/*
- * The words of `lower` hold lower-case letters and '-' alone. Only bytes that are letters there have bit 6,
- * and they alone may differ by case, which is bit 5.
- */
-static inline bool eq_word(uint64_t word, uint64_t lower)
-{
-	return (word | (lower >> 1 & 0x2020202020202020)) == lower;
-}
-
-static inline uint64_t load(const char *p, size_t n)
-{
-	uint64_t word = 0;
-
-	memcpy(&word, p, n);
-	return word;
-}
-
-/* Both are `len` bytes long. Words overlap where the length is not a multiple of theirs. */
-static inline bool eq_fold(const char *p, const char *lower, size_t len)
-{
-	if (len >= 8) {
-		for (size_t at = 0; at + 8 < len; at += 8)
-			if (!eq_word(load(p + at, 8), load(lower + at, 8)))
-				return false;
-		return eq_word(load(p + len - 8, 8), load(lower + len - 8, 8));
-	}
-	if (len >= 4)
-		return eq_word(load(p, 4), load(lower, 4)) &&
-		       eq_word(load(p + len - 4, 4), load(lower + len - 4, 4));
-	return eq_word(load(p, 2), load(lower, 2)) &&
-	       eq_word(load(p + len - 2, 2), load(lower + len - 2, 2));
-}
-
 enum http_name http_name_find(struct str name)
 {
-	if (name.len < 2)
-		return HTTP_OTHER;
-
-	enum http_name id = names_slots[names_hash(name)];
-
-	if (name.len == names_lower[id].len && eq_fold(name.p, names_lower[id].p, name.len))
-		return id;
-	return HTTP_OTHER;
+	return http_name_lookup(name);
 }
 
 struct str http_name_lower(enum http_name id)
 {
-	return names_lower[id];
+	return http_names_lower[id];
 }
 
 struct str http_name_h1(enum http_name id)

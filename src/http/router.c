@@ -11,6 +11,8 @@
 #define METHOD_GET (1u << HTTP_GET)
 #define METHOD_HEAD (1u << HTTP_HEAD)
 #define SLOTS_FIRST 8
+/* So few are looked at one by one. */
+#define SLOTS_LINEAR 4
 
 /* Routes of one path, those that are exact first. */
 struct site_route {
@@ -58,19 +60,21 @@ static inline uint64_t key_of(struct str path)
 	return path.len ? key << (8 - path.len) * 8 : 0;
 }
 
-/* Below, equal to or above 0 as the path is before, at or after the node's. */
-static inline int compare(struct str path, uint64_t key, const struct site_slot *slot)
+/* What the keys do not tell; a call of its own, so that the search above it needs no stack frame. */
+static __attribute__((noinline)) int compare_rest(struct str path, struct str other)
 {
-	struct str other;
-	int r;
+	int r = path.len > 8 && other.len > 8
+		      ? memcmp(path.p + 8, other.p + 8, SL_MIN(path.len, other.len) - 8)
+		      : 0;
 
-	if (key != slot->key)
-		return key < slot->key ? -1 : 1;
-	other = slot->node->path;
-	r = path.len > 8 && other.len > 8
-		  ? memcmp(path.p + 8, other.p + 8, SL_MIN(path.len, other.len) - 8)
-		  : 0;
 	return r ? r : path.len < other.len ? -1 : path.len > other.len;
+}
+
+static inline bool is_before(struct str path, uint64_t key, const struct site_slot *slot)
+{
+	if (SL_LIKELY(key != slot->key))
+		return key < slot->key;
+	return compare_rest(path, slot->node->path) < 0;
 }
 
 /* How many slots are not after the path. */
@@ -78,15 +82,22 @@ static inline unsigned slots_upto(const struct http_site *site, struct str path,
 {
 	unsigned low = 0, high = site->count;
 
-	while (low < high) {
+	while (SL_UNLIKELY(high - low > SLOTS_LINEAR)) {
 		unsigned mid = (low + high) / 2;
 
-		if (compare(path, key, &site->slots[mid]) < 0)
+		if (is_before(path, key, &site->slots[mid]))
 			high = mid;
 		else
 			low = mid + 1;
 	}
-	return low;
+	while (high > low && is_before(path, key, &site->slots[high - 1]))
+		high--;
+	return high;
+}
+
+static __attribute__((noinline)) bool begins_with_long(struct str path, struct str other)
+{
+	return memcmp(path.p + 8, other.p + 8, other.len - 8) == 0;
 }
 
 static inline bool begins_with(struct str path, uint64_t key, const struct site_node *node)
@@ -97,7 +108,7 @@ static inline bool begins_with(struct str path, uint64_t key, const struct site_
 		return false;
 	if (len <= 8)
 		return (key ^ node->key) >> (8 - len) * 8 == 0;
-	return key == node->key && memcmp(path.p + 8, node->path.p + 8, len - 8) == 0;
+	return key == node->key && begins_with_long(path, node->path);
 }
 
 /* Whether `path`, which begins with the node's and is longer, is below it and not beside it ("/ab" and "/a"). */
@@ -132,15 +143,21 @@ static inline enum http_match match_path(const struct http_site *site, const str
 
 		if (!begins_with(path, key, n) || (!equal && !is_below(path, n)))
 			continue;
-		*allow = equal ? n->allow_equal : n->allow_below;
-		if (SL_UNLIKELY(!*allow))
+		uint32_t methods = equal ? n->allow_equal : n->allow_below;
+
+		if (SL_UNLIKELY(!methods))
 			continue;
-		*route = route_for(n, equal, wanted);
+		struct http_route *found = route_for(n, equal, wanted);
+
 		/* What answers GET answers HEAD. */
-		if (!*route && wanted == METHOD_HEAD)
-			*route = route_for(n, equal, METHOD_GET);
-		return *route ? HTTP_MATCH : HTTP_MATCH_METHOD;
+		if (!found && wanted == METHOD_HEAD)
+			found = route_for(n, equal, METHOD_GET);
+		*allow = methods;
+		*route = found;
+		return found ? HTTP_MATCH : HTTP_MATCH_METHOD;
 	}
+	*route = NULL;
+	*allow = 0;
 	return HTTP_MATCH_NONE;
 }
 
@@ -161,7 +178,8 @@ static struct str fold_host(struct str authority, char *to)
 	return (struct str){to, host.len};
 }
 
-static struct http_site *find_site(const struct http_router *r, struct str authority)
+static __attribute__((noinline)) struct http_site *find_site(const struct http_router *r,
+							     struct str authority)
 {
 	char folded[HTTP_HOST_MAX];
 	struct str host = fold_host(authority, folded);
@@ -186,15 +204,15 @@ static struct http_site *find_site(const struct http_router *r, struct str autho
 enum http_match http_router_match(const struct http_router *r, const struct http_head *head,
 				  struct http_route **route, uint32_t *allow)
 {
-	struct http_site *site = r->only ? r->only : NULL;
+	struct http_site *site = r->only;
 
+	if (SL_UNLIKELY(!site || (r->strict_hosts && site != r->fallback)))
+		site = find_site(r, head->authority);
+	if (SL_LIKELY(site))
+		return match_path(site, head, route, allow);
 	*route = NULL;
 	*allow = 0;
-	if (!site || (r->strict_hosts && site != r->fallback))
-		site = find_site(r, head->authority);
-	if (SL_UNLIKELY(!site))
-		return HTTP_MATCH_HOST;
-	return match_path(site, head, route, allow);
+	return HTTP_MATCH_HOST;
 }
 
 /* A host pattern without its "*." and folded into the arena. 0, -EINVAL or -ENOMEM. */

@@ -7,14 +7,15 @@
 #include "base/compiler.h"
 #include "http/chars.h"
 #include "http/h1/rules.h"
+#include "http/names_find.h"
 
-enum h1_state {
+enum h1_parser_state {
 	H1_REQUEST_LINE, /* in the request line, or before it */
 	H1_FIELDS,       /* after it, up to the empty line */
 };
 
 /* One call: its arguments, and where it stands. */
-struct h1_input {
+struct h1_cursor {
 	const uint8_t *base, *end;
 	const uint8_t *line; /* start of the line being read */
 	const uint8_t *stop; /* no control character before it */
@@ -62,7 +63,7 @@ static SL_COLD int refuse_line_end(const uint8_t *stop, const uint8_t *end, cons
 }
 
 /* After the scan: 1 when `stop` is at the line end; 0: more is needed; or a refusal. */
-static inline int line_end(const struct h1_input *in)
+static inline int line_end(const struct h1_cursor *in)
 {
 	uint16_t crlf;
 
@@ -114,35 +115,44 @@ static inline const uint8_t *parse_method(struct http_head *head, const uint8_t 
 }
 
 /*
- * The end of a target that begins at p, in a line that ends in a control character. Notes where its path ends and
- * whether that is plain: what http_path_normalise would give back as it is.
+ * The end of a target that begins at p, or `end`. Notes where its path ends and whether that is plain: what
+ * http_path_normalise would give back as it is.
  */
-static inline const uint8_t *scan_target(struct h1_parser *parser, const struct h1_input *in,
-					 const uint8_t *p)
+static inline const uint8_t *scan_target(struct h1_parser *parser, const uint8_t *base,
+					 const uint8_t *p, const uint8_t *end)
 {
 	const uint8_t *begin = p;
 	uint64_t stops, odd, any = 0, slash = 0;
 
 	for (;; p += SCAN_BYTES) {
-		size_t left = (size_t)(in->end - p);
-		scan_vec v = SL_LIKELY(left >= SCAN_BYTES) ? scan_load(p) : scan_load_part(p, left);
+		size_t left = (size_t)(end - p);
+		scan_vec v;
 
+		if (SL_LIKELY(left >= SCAN_BYTES))
+			v = scan_load(p);
+		else if (left)
+			v = scan_load_part(p, left);
+		else
+			return end;
 		stops = scan_bits(scan_match_not_path(v));
 		odd = scan_odd_path(v, &slash);
 		if (SL_LIKELY(stops))
 			break;
 		any |= odd;
 	}
+	p += scan_index(stops);
 	/* What is below the lowest bit. */
 	any |= odd & (stops - 1) & ~stops;
-	p += scan_index(stops);
 	parser->path_plain = any == 0;
 	parser->path_len = (uint32_t)(p - begin);
-	return SL_UNLIKELY(*p == '?') ? scan_query(in->base, p, in->end) : p;
+	/* The rest of a part is zero, and a stop. */
+	if (SL_UNLIKELY(p < end && *p == '?'))
+		return scan_query(base, p, end);
+	return p;
 }
 
 /* RFC 9112 section 3, from the line's first byte to its carriage return. */
-static inline int parse_request_line(struct h1_parser *p, const struct h1_input *in,
+static inline int parse_request_line(struct h1_parser *p, const struct h1_cursor *in,
 				     struct http_head *head)
 {
 	const uint8_t *target = parse_method(head, in->line, in->stop);
@@ -151,7 +161,8 @@ static inline int parse_request_line(struct h1_parser *p, const struct h1_input 
 
 	if (SL_UNLIKELY(!target))
 		return h1_refuse(in->why, 400, "not a request line: no method");
-	stop = scan_target(p, in, target);
+	/* The line ends in a control character: no scan runs over it. */
+	stop = scan_target(p, in->base, target, in->end);
 	if (SL_UNLIKELY(stop == target || *stop != ' '))
 		return h1_refuse(in->why, 400,
 				 stop == in->stop
@@ -165,10 +176,43 @@ static inline int parse_request_line(struct h1_parser *p, const struct h1_input 
 	return 1;
 }
 
-static inline int read_request_line(struct h1_parser *p, const struct h1_options *options,
-				    struct h1_input *in, struct http_head *head)
+/* The line has been read; it ended at in->stop. */
+static inline void next_line(struct h1_cursor *in)
 {
-	uint32_t max = limit_of(options->request_line_max, H1_REQUEST_LINE_MAX);
+	in->line = in->stop += 2;
+}
+
+/*
+ * "GET target HTTP/1.1", all of it here and looked at for the first time: that takes no search for the line's end. False
+ * with nothing changed that matters when it is anything else.
+ */
+static inline bool parse_usual_line(struct h1_parser *p, struct h1_cursor *in,
+				    struct http_head *head, uint32_t max)
+{
+	static const char version[] = " HTTP/1.1\r\n";
+	const uint8_t *target = in->line + 4;
+	const uint8_t *stop;
+
+	if (SL_UNLIKELY(in->stop != in->line || in->end - in->line < 4 ||
+			memcmp(in->line, "GET ", 4) != 0))
+		return false;
+	stop = scan_target(p, in->base, target, in->end);
+	if (SL_UNLIKELY(stop == target || in->end - stop < (ptrdiff_t)sizeof(version) - 1 ||
+			memcmp(stop, version, sizeof(version) - 1) != 0 ||
+			(size_t)(stop + sizeof(version) - 3 - in->line) > max))
+		return false;
+	head->method = HTTP_GET;
+	head->method_text = (struct str){(const char *)in->line, 3};
+	head->target = (struct str){(const char *)target, (size_t)(stop - target)};
+	head->version = 11;
+	in->stop = stop + sizeof(version) - 3;
+	return true;
+}
+
+/* Up to the end of the request line; 1, 0 or a refusal. */
+static inline int read_odd_line(struct h1_parser *p, struct h1_cursor *in, struct http_head *head,
+				uint32_t max)
+{
 	int r;
 
 	for (;;) {
@@ -179,16 +223,27 @@ static inline int read_request_line(struct h1_parser *p, const struct h1_options
 		if (r <= 0)
 			return r;
 		if (SL_LIKELY(in->stop != in->line))
-			break;
+			return parse_request_line(p, in, head);
 		if (++p->empty_lines > H1_EMPTY_LINES_MAX)
 			return h1_refuse(in->why, 400, "empty lines before the request line");
-		in->line = in->stop += 2;
+		next_line(in);
 	}
-	r = parse_request_line(p, in, head);
-	in->line = in->stop += 2;
+}
+
+static inline int read_request_line(struct h1_parser *p, const struct h1_options *options,
+				    struct h1_cursor *in, struct http_head *head)
+{
+	uint32_t max = limit_of(options->request_line_max, H1_REQUEST_LINE_MAX);
+	int r = 1;
+
+	if (SL_UNLIKELY(!parse_usual_line(p, in, head, max)))
+		r = read_odd_line(p, in, head, max);
+	if (SL_UNLIKELY(r <= 0))
+		return r;
+	next_line(in);
 	p->fields_at = (uint32_t)(in->line - in->base);
 	p->state = H1_FIELDS;
-	return r;
+	return 1;
 }
 
 static SL_COLD int refuse_name(const uint8_t *line, const uint8_t *stop, bool first,
@@ -218,18 +273,17 @@ static inline struct str trim(const uint8_t *p, const uint8_t *end)
 	return (struct str){(const char *)p, (size_t)(end - p)};
 }
 
-/* One field line. 0 or a refusal. */
+/* One field line; `colon` is NULL when it has not been found yet. 0 or a refusal. */
 static inline int parse_field(struct h1_parser *p, const struct h1_options *options,
-			      const struct h1_input *in, struct arena *arena,
+			      const struct h1_cursor *in, const uint8_t *colon, struct arena *arena,
 			      struct http_fields *fields)
 {
-	/* The carriage return ends the scan: it may run by whole vectors. */
-	const uint8_t *colon = scan_word(in->base, in->line, in->end);
 	bool underscore = false;
 	int r;
 
-	while (SL_UNLIKELY(*colon != ':' && h1_is_token(*colon)))
-		underscore |= *colon++ == '_';
+	if (SL_UNLIKELY(!colon))
+		for (colon = in->line; h1_is_token(*colon); colon++)
+			underscore |= *colon == '_';
 	if (SL_UNLIKELY(*colon != ':' || colon == in->line))
 		return refuse_name(in->line, colon, fields->count + p->dropped == 0, in->why);
 	if (SL_UNLIKELY(fields->count + p->dropped >=
@@ -239,30 +293,56 @@ static inline int parse_field(struct h1_parser *p, const struct h1_options *opti
 		p->dropped++;
 		return 0;
 	}
-	r = http_fields_add_named(fields, arena,
-				  (struct str){(const char *)in->line, (size_t)(colon - in->line)},
-				  trim(colon + 1, in->stop));
-	if (SL_UNLIKELY(r)) {
-		*in->why = "out of memory for fields";
-		return r;
+	if (SL_UNLIKELY(fields->count == fields->cap)) {
+		r = http_fields_reserve(fields, arena);
+		if (r) {
+			*in->why = "out of memory for fields";
+			return r;
+		}
 	}
-	unsigned id = fields->v[fields->count - 1].id;
+	struct str name = {(const char *)in->line, (size_t)(colon - in->line)};
+	enum http_name id = http_name_lookup(name);
 
-	if (SL_UNLIKELY(fields->first[id] != fields->count))
+	if (SL_UNLIKELY(fields->first[id]))
 		p->repeated |= (uint64_t)1 << id;
+	http_fields_put(fields, id, name, trim(colon + 1, in->stop));
 	return 0;
 }
 
 _Static_assert(HTTP_NAME_COUNT <= 64, "h1_parser.repeated is a mask of names");
 
+/*
+ * At the first look at a line: the colon after a name of letters, digits and '-', or NULL. What is before it has no
+ * control character.
+ */
+static inline const uint8_t *find_colon(struct h1_cursor *in)
+{
+	const uint8_t *colon;
+
+	if (SL_UNLIKELY(in->stop != in->line))
+		return NULL;
+	colon = scan_word(in->base, in->line, in->end);
+	if (SL_UNLIKELY(colon == in->end || *colon != ':'))
+		return NULL;
+	in->stop = colon;
+	return colon;
+}
+
 static inline int read_fields(struct h1_parser *p, const struct h1_options *options,
-			      struct h1_input *in, struct arena *arena, struct http_head *head)
+			      struct h1_cursor *in, struct arena *arena, struct http_head *head)
 {
 	const uint8_t *fields = in->base + p->fields_at;
 	uint32_t max = limit_of(options->fields_bytes_max, H1_FIELDS_BYTES_MAX);
+	const uint8_t *colon;
 	int r;
 
 	for (;;) {
+		if (in->end - in->line >= 2 && memcmp(in->line, "\r\n", 2) == 0) {
+			in->stop = in->line;
+			next_line(in);
+			return 1;
+		}
+		colon = find_colon(in);
 		in->stop = scan_ctl(in->base, in->stop, in->end);
 		/* With its line end; the empty line is no field. */
 		if (SL_UNLIKELY((size_t)(in->stop + 2 - fields) > max && in->stop != in->line))
@@ -270,12 +350,8 @@ static inline int read_fields(struct h1_parser *p, const struct h1_options *opti
 		r = line_end(in);
 		if (r <= 0)
 			return r;
-		if (in->stop == in->line) {
-			in->line = in->stop += 2;
-			return 1;
-		}
-		r = parse_field(p, options, in, arena, &head->fields);
-		in->line = in->stop += 2;
+		r = parse_field(p, options, in, colon, arena, &head->fields);
+		next_line(in);
 		if (SL_UNLIKELY(r))
 			return r;
 	}
@@ -285,7 +361,7 @@ int h1_parse_request(struct h1_parser *p, const struct h1_options *options, cons
 		     size_t len, struct arena *arena, struct http_head *head,
 		     struct h1_request *out, const char **why)
 {
-	struct h1_input in = {base, base + len, base + p->line, base + p->scan, why};
+	struct h1_cursor in = {base, base + len, base + p->line, base + p->scan, why};
 	int r = 1;
 
 	if (SL_UNLIKELY(p->base != base && p->base))

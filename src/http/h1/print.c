@@ -19,60 +19,79 @@ static struct str status_line(unsigned status)
 }
 
 /* Short strings are the rule here, and a call for each would cost more than the copy. */
-static inline uint8_t *put(uint8_t *to, struct str s)
+static inline __attribute__((always_inline)) uint8_t *put(uint8_t *to, struct str s)
 {
-	uint64_t a, b;
-	uint32_t c, d;
+	struct {
+		uint64_t v[2];
+	} a, b;
 
-	if (s.len >= 8 && s.len <= 16) {
-		memcpy(&a, s.p, 8);
-		memcpy(&b, s.p + s.len - 8, 8);
-		memcpy(to, &a, 8);
-		memcpy(to + s.len - 8, &b, 8);
-	} else if (s.len > 16) {
+	if (s.len > 2 * sizeof(a)) {
 		memcpy(to, s.p, s.len);
+	} else if (s.len >= sizeof(a)) {
+		memcpy(&a, s.p, sizeof(a));
+		memcpy(&b, s.p + s.len - sizeof(a), sizeof(a));
+		memcpy(to, &a, sizeof(a));
+		memcpy(to + s.len - sizeof(a), &b, sizeof(a));
+	} else if (s.len >= 8) {
+		memcpy(a.v, s.p, 8);
+		memcpy(b.v, s.p + s.len - 8, 8);
+		memcpy(to, a.v, 8);
+		memcpy(to + s.len - 8, b.v, 8);
 	} else if (s.len >= 4) {
-		memcpy(&c, s.p, 4);
-		memcpy(&d, s.p + s.len - 4, 4);
-		memcpy(to, &c, 4);
-		memcpy(to + s.len - 4, &d, 4);
-	} else {
-		for (size_t i = 0; i < s.len; i++)
-			to[i] = (uint8_t)s.p[i];
+		memcpy(a.v, s.p, 4);
+		memcpy(b.v, s.p + s.len - 4, 4);
+		memcpy(to, a.v, 4);
+		memcpy(to + s.len - 4, b.v, 4);
+	} else if (s.len) {
+		to[0] = (uint8_t)s.p[0];
+		to[s.len / 2] = (uint8_t)s.p[s.len / 2];
+		to[s.len - 1] = (uint8_t)s.p[s.len - 1];
 	}
 	return to + s.len;
 }
 
+/* A code without a name has an empty reason. Returns what it wrote, or 0 without room. */
+static SL_COLD size_t put_unknown(uint8_t *to, size_t cap, unsigned status)
+{
+	static const char line[] = "HTTP/1.1 000 \r\n";
+
+	if (cap < sizeof(line) - 1)
+		return 0;
+	memcpy(to, line, sizeof(line) - 1);
+	to[9] = (uint8_t)('0' + status / 100 % 10);
+	to[10] = (uint8_t)('0' + status / 10 % 10);
+	to[11] = (uint8_t)('0' + status % 10);
+	return sizeof(line) - 1;
+}
+
 int h1_print_head(const struct http_head *head, uint8_t *out, size_t cap)
 {
-	struct str line = status_line(head->status);
-	char unknown[] = "HTTP/1.1 000 \r\n";
-	struct str block = head->block ? head->block->h1 : STR_NONE;
-	size_t need;
-	uint8_t *to;
+	const struct http_field *field = head->fields.v;
+	const struct http_field *end = field + head->fields.count;
+	struct str line =
+		head->status == 200 ? STR("HTTP/1.1 200 OK\r\n") : status_line(head->status);
+	uint8_t *to = out, *limit = out + cap;
 
-	if (SL_UNLIKELY(!line.p)) {
-		unknown[9] = (char)('0' + head->status / 100 % 10);
-		unknown[10] = (char)('0' + head->status / 10 % 10);
-		unknown[11] = (char)('0' + head->status % 10);
-		line = (struct str){unknown, sizeof(unknown) - 1};
-	}
-	need = line.len + block.len;
-	for (unsigned i = 0; i < head->fields.count; i++)
-		need += head->fields.v[i].name.len + head->fields.v[i].value.len + 4;
-	if (SL_UNLIKELY(need > cap))
+	if (SL_LIKELY(line.p && line.len <= cap))
+		to = put(to, line);
+	else if (!line.p)
+		to += put_unknown(to, cap, head->status);
+	if (SL_UNLIKELY(to == out))
 		return -ENOBUFS;
-
-	to = put(out, line);
-	to = put(to, block);
-	for (unsigned i = 0; i < head->fields.count; i++) {
-		const struct http_field *field = &head->fields.v[i];
-
+	if (SL_LIKELY(head->block)) {
+		if (SL_UNLIKELY(head->block->h1.len > (size_t)(limit - to)))
+			return -ENOBUFS;
+		memcpy(to, head->block->h1.p, head->block->h1.len);
+		to += head->block->h1.len;
+	}
+	for (; field < end; field++) {
+		if (SL_UNLIKELY(field->name.len + field->value.len + 4 > (size_t)(limit - to)))
+			return -ENOBUFS;
 		to = put(to, field->name);
 		memcpy(to, ": ", 2);
 		to = put(to + 2, field->value);
 		memcpy(to, "\r\n", 2);
 		to += 2;
 	}
-	return (int)need;
+	return (int)(to - out);
 }

@@ -4,15 +4,18 @@
 #include <errno.h>
 
 #include "base/compiler.h"
-#include "http/authority.h"
+#include "http/authority_quick.h"
+#include "http/names_find.h"
 #include "http/path.h"
 
 /* "!#$%&'*+-.^_`|~", digits and letters. */
 const uint32_t h1_tokens[8] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
 
 /* What the Connection fields name. */
-struct h1_connection {
-	bool close, keep_alive, upgrade;
+enum h1_connection {
+	H1_CLOSE = 1,
+	H1_KEEP_ALIVE = 2,
+	H1_UPGRADE = 4,
 };
 
 /* "http://" or "https://" in any case: its length, or 0. */
@@ -162,72 +165,92 @@ static SL_COLD int check_codings(const struct http_head *head, const char **why)
 	return other ? h1_refuse(why, 501, "a transfer coding other than chunked") : 0;
 }
 
-/* RFC 9112 section 6: rules 1 to 4. */
-static inline int set_framing(const struct h1_parser *p, struct http_head *head,
-			      struct h1_request *out, const char **why)
+/* Rule 4. */
+static __attribute__((noinline)) int set_length(const struct h1_parser *p, struct http_head *head,
+						struct h1_request *out, const char **why)
 {
-	struct str length = http_fields_get(&head->fields, HTTP_CONTENT_LENGTH);
-	uint64_t value = 0;
+	uint64_t value;
 
-	if (SL_UNLIKELY(head->fields.first[HTTP_TRANSFER_ENCODING])) {
-		if (length.p)
-			return h1_refuse(why, 400, "Transfer-Encoding with Content-Length");
-		out->body = H1_BODY_CHUNKED;
-		head->content_length = -1;
-		return check_codings(head, why);
-	}
-	if (SL_UNLIKELY(length.p)) {
-		if (p->repeated >> HTTP_CONTENT_LENGTH & 1)
-			return h1_refuse(why, 400, "more than one Content-Length");
-		if (str_to_u64(length, INT64_MAX, &value))
-			return h1_refuse(why, 400, "not a Content-Length");
-	}
+	if (p->repeated >> HTTP_CONTENT_LENGTH & 1)
+		return h1_refuse(why, 400, "more than one Content-Length");
+	if (str_to_u64(http_fields_get(&head->fields, HTTP_CONTENT_LENGTH), INT64_MAX, &value))
+		return h1_refuse(why, 400, "not a Content-Length");
 	out->body = value ? H1_BODY_LENGTH : H1_BODY_NONE;
 	head->content_length = (int64_t)value;
 	return 0;
 }
 
-/* Rule 13: one option of Connection. */
-static inline int add_option(struct h1_connection *c, struct str option, const char **why)
+/* RFC 9112 section 6: rules 1 to 4. */
+static inline int set_framing(const struct h1_parser *p, struct http_head *head,
+			      struct h1_request *out, const char **why)
+{
+	out->body = H1_BODY_NONE;
+	head->content_length = 0;
+	if (SL_LIKELY(!head->fields.first[HTTP_TRANSFER_ENCODING]))
+		return head->fields.first[HTTP_CONTENT_LENGTH] ? set_length(p, head, out, why) : 0;
+	if (head->fields.first[HTTP_CONTENT_LENGTH])
+		return h1_refuse(why, 400, "Transfer-Encoding with Content-Length");
+	out->body = H1_BODY_CHUNKED;
+	head->content_length = -1;
+	return check_codings(head, why);
+}
+
+/* Rule 13: one option of Connection, as a bit of enum h1_connection or 0; or a refusal. */
+static inline int option_of(struct str option, const char **why)
 {
 	if (str_eq_nocase(option, STR("keep-alive")))
-		c->keep_alive = true;
-	else if (str_eq_nocase(option, STR("close")))
-		c->close = true;
-	else if (str_eq_nocase(option, STR("upgrade")))
-		c->upgrade = true;
-	else if (str_eq_nocase(option, STR("host")) ||
-		 str_eq_nocase(option, STR("content-length")) ||
-		 str_starts_nocase(option, STR("x-forwarded-")))
+		return H1_KEEP_ALIVE;
+	if (str_eq_nocase(option, STR("close")))
+		return H1_CLOSE;
+	if (str_eq_nocase(option, STR("upgrade")))
+		return H1_UPGRADE;
+	if (str_eq_nocase(option, STR("host")) || str_eq_nocase(option, STR("content-length")) ||
+	    str_starts_nocase(option, STR("x-forwarded-")))
 		return h1_refuse(why, 400, "Connection names a field that is not its own");
 	return 0;
 }
 
-static int set_connection(const struct http_head *head, struct h1_connection *c, const char **why)
+/* Bits of enum h1_connection, or a refusal. */
+static SL_COLD int parse_options(const struct http_fields *fields, const char **why)
 {
 	struct str list, option;
 	unsigned at = 0;
-	int r;
+	int bits = 0, r;
 
-	while (http_fields_next(&head->fields, HTTP_CONNECTION, &at, &list)) {
+	while (http_fields_next(fields, HTTP_CONNECTION, &at, &list)) {
 		while (str_next(&list, ',', &option)) {
-			r = add_option(c, option, why);
-			if (r)
+			r = option_of(option, why);
+			if (r < 0)
 				return r;
+			bits |= r;
 		}
 	}
-	return 0;
+	return bits;
+}
+
+/* The same. What browsers say needs no list. */
+static inline int parse_connection(const struct h1_parser *p, const struct http_fields *fields,
+				   const char **why)
+{
+	struct str value = http_fields_get(fields, HTTP_CONNECTION);
+
+	if (!value.p)
+		return 0;
+	if (SL_LIKELY(value.len == 10 && http_names_eq(value.p, "keep-alive", 10) &&
+		      !(p->repeated >> HTTP_CONNECTION & 1)))
+		return H1_KEEP_ALIVE;
+	return parse_options(fields, why);
 }
 
 /* Fields that mean nothing in HTTP/1.0 are ignored there (RFC 9110 sections 7.8 and 10.1.1). */
-static inline void set_expectations(const struct http_head *head, const struct h1_connection *c,
+static inline void set_expectations(const struct http_head *head, int connection,
 				    struct h1_request *out)
 {
 	struct str expect = http_fields_get(&head->fields, HTTP_EXPECT);
 	bool persistent = head->version >= 11;
 
-	out->keep_alive = !c->close && (persistent || c->keep_alive);
-	out->upgrade = persistent && c->upgrade && head->fields.first[HTTP_UPGRADE];
+	out->keep_alive = !(connection & H1_CLOSE) && (persistent || connection & H1_KEEP_ALIVE);
+	out->upgrade = persistent && connection & H1_UPGRADE && head->fields.first[HTTP_UPGRADE];
 	out->expect_continue = persistent && expect.p && out->body != H1_BODY_NONE &&
 			       str_eq_nocase(expect, STR("100-continue"));
 }
@@ -236,18 +259,18 @@ int h1_request_rules(const struct h1_parser *p, const struct h1_options *options
 		     struct arena *arena, struct http_head *head, struct h1_request *out,
 		     const char **why)
 {
-	struct h1_connection connection = {false, false, false};
+	int connection = 0;
 	int r = set_target(p, head, arena, why);
 
 	if (SL_LIKELY(!r))
 		r = set_host(p, len, head, why);
 	if (SL_LIKELY(!r))
 		r = set_framing(p, head, out, why);
-	if (SL_LIKELY(!r) && head->fields.first[HTTP_CONNECTION])
-		r = set_connection(head, &connection, why);
-	if (SL_UNLIKELY(r))
+	if (SL_LIKELY(!r))
+		r = connection = parse_connection(p, &head->fields, why);
+	if (SL_UNLIKELY(r < 0))
 		return r;
-	set_expectations(head, &connection, out);
+	set_expectations(head, connection, out);
 	if (SL_UNLIKELY((head->method == HTTP_CONNECT && !options->allow_connect) ||
 			(head->method == HTTP_TRACE && !options->allow_trace)))
 		return h1_refuse(why, 405, "the method is not enabled");

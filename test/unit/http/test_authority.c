@@ -2,7 +2,7 @@
 // Rule 11: hosts and ports (RFC 3986 section 3.2).
 #include <stdlib.h>
 
-#include "http/authority.h"
+#include "http/authority_quick.h"
 #include "unit.h"
 
 /* From memory of its own length, and with more behind it, as in a head. */

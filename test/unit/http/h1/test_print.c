@@ -8,16 +8,19 @@
 static void expect_printed(const struct http_head *head, const char *expected)
 {
 	size_t len = strlen(expected);
-	uint8_t *out = malloc(len ? len : 1);
 
-	assert_non_null(out);
-	/* Into memory that is just large enough; and one byte less is too little, and stays untouched. */
-	assert_int_equal(h1_print_head(head, out, len), len);
-	assert_memory_equal(out, expected, len);
-	memset(out, '!', len);
-	assert_int_equal(h1_print_head(head, out, len - 1), -ENOBUFS);
-	assert_int_equal(out[0], '!');
-	free(out);
+	/* Into memory that is just large enough; whatever is less is too little, and nothing is written behind it. */
+	for (size_t cap = 0; cap <= len; cap++) {
+		uint8_t *out = malloc(cap + 1);
+
+		assert_non_null(out);
+		out[cap] = '!';
+		assert_int_equal(h1_print_head(head, out, cap), cap < len ? -ENOBUFS : (int)len);
+		assert_int_equal(out[cap], '!');
+		if (cap == len)
+			assert_memory_equal(out, expected, len);
+		free(out);
+	}
 }
 
 static void test_status_lines(void **state)
