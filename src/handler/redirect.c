@@ -153,6 +153,7 @@ static int redirect_open(void *state, struct http_stream *s)
 
 const struct handler_ops redirect_handler = {
 	.name = "redirect",
+	.skips_body = true,
 	.attach = redirect_attach,
 	.detach = redirect_detach,
 	.open = redirect_open,

@@ -49,6 +49,7 @@ static int respond_open(void *state, struct http_stream *s)
 
 const struct handler_ops respond_handler = {
 	.name = "respond",
+	.skips_body = true,
 	.attach = respond_attach,
 	.detach = respond_detach,
 	.open = respond_open,

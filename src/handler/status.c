@@ -186,6 +186,7 @@ static int status_open(void *state, struct http_stream *s)
 
 const struct handler_ops status_handler = {
 	.name = "status",
+	.skips_body = true,
 	.attach = status_attach,
 	.detach = status_detach,
 	.open = status_open,

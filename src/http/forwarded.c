@@ -16,7 +16,7 @@ static bool is_forwarded(const struct http_field *f)
 	       (f->id == HTTP_OTHER && str_starts_nocase(f->name, STR("x-forwarded-")));
 }
 
-static void remove_forwarded(struct http_fields *f)
+void http_forwarded_remove(struct http_fields *f)
 {
 	unsigned kept = 0;
 
@@ -135,7 +135,7 @@ struct net_addr http_client_addr(const struct net_addr *peer, const struct http_
 	unsigned hops = 0;
 
 	if (SL_LIKELY(!http_cidr_match(trusted, count, peer))) {
-		remove_forwarded(fields);
+		http_forwarded_remove(fields);
 		return client;
 	}
 	if (!fields->first[id])

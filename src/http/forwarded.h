@@ -12,6 +12,11 @@
 #define HTTP_HOPS_MAX 32
 
 /*
+ * Removes Forwarded and all X-Forwarded-*: for when there is no trusted proxy.
+ */
+void http_forwarded_remove(struct http_fields *);
+
+/*
  * The address of the client. When the peer is not in `trusted`, that is the peer, and Forwarded and all
  * X-Forwarded-* are removed from `fields`: nobody who may be believed wrote them. When it is, X-Forwarded-For,
  * or without that Forwarded (RFC 7239), is read from the right: the first address that is not trusted is the

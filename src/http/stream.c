@@ -5,14 +5,25 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "http/forwarded.h"
 #include "http/server.h"
 
 /* "500 " and the longest status text, with room. */
 #define STATUS_LINE_MAX 64
+/* What is read away of a body at a time. */
+#define STREAM_SKIP_WANT 65536
 
 struct io_loop *http_loop(const struct http_stream *s)
 {
 	return s->worker->loop;
+}
+
+int http_client(struct http_stream *s, struct net_addr *a)
+{
+	if (!s->client)
+		return http_peer(s, a);
+	*a = *s->client;
+	return 0;
 }
 
 int http_respond(struct http_stream *s, const struct http_head *head, struct source *body)
@@ -181,6 +192,70 @@ static int stream_run_steps(struct http_stream *s)
 	return 0;
 }
 
+static void stream_hand_over(struct http_stream *s)
+{
+	s->handler = s->route->handler;
+	s->handler_state = s->generation->states[s->route->index];
+	int err = s->handler->open(s->handler_state, s);
+	if (err < 0 && !s->responded)
+		http_stream_refuse(s, stream_status_of(err));
+}
+
+static unsigned stream_body_status_of(int err)
+{
+	if (err == -EMSGSIZE)
+		return 413;
+	return err == -ENOMEM ? 503 : 400;
+}
+
+static void stream_skip(struct http_stream *s)
+{
+	struct source *body = s->request_body;
+	struct seg seg;
+
+	for (;;) {
+		switch (source_pull(body, STREAM_SKIP_WANT, SEG_MEM, &seg)) {
+		case PULL_DATA:
+			seg_release(&seg);
+			continue;
+		case PULL_WAIT:
+			return;
+		case PULL_END:
+			body->wake = NULL;
+			stream_hand_over(s);
+			return;
+		case PULL_FAIL:
+			body->wake = NULL;
+			http_stream_refuse(s, stream_body_status_of(body->error));
+			return;
+		}
+	}
+}
+
+static void stream_skip_woken(struct source *body, void *consumer)
+{
+	(void)body;
+	stream_skip(consumer);
+}
+
+static void stream_skip_gone(struct http_stream *s)
+{
+	http_reset(s, HTTP_ERROR_CANCEL);
+}
+
+/* Stands in for the handler until the body is read away. */
+static const struct handler_ops stream_skipper = {.name = "skip", .gone = stream_skip_gone};
+
+/* Who waits to be invited is not invited to send what will be refused. */
+static bool stream_skips(const struct http_stream *s)
+{
+	const struct handler_ops *handler = s->route->handler;
+	bool served = !handler->methods || handler->methods >> s->request.method & 1;
+
+	return s->request_body && handler->skips_body &&
+	       (served || !s->request.fields.first[HTTP_EXPECT]);
+}
+
 static int stream_open(struct http_stream *s)
 {
 	struct http_route *route = s->route;
@@ -192,9 +267,24 @@ static int stream_open(struct http_stream *s)
 	int r = stream_run_steps(s);
 	if (r)
 		return r < 0 ? r : 0;
-	s->handler = route->handler;
-	s->handler_state = s->generation->states[route->index];
-	return s->handler->open(s->handler_state, s);
+	if (!stream_skips(s)) {
+		stream_hand_over(s);
+		return 0;
+	}
+	s->handler = &stream_skipper;
+	s->request_body->wake = stream_skip_woken;
+	s->request_body->consumer = s;
+	stream_skip(s);
+	return 0;
+}
+
+/* OPTIONS for a handler that serves other methods alone is answered for it. */
+static bool stream_is_options(const struct http_stream *s)
+{
+	const struct handler_ops *handler = s->route->handler;
+
+	return s->request.method == HTTP_OPTIONS && handler->methods &&
+	       !(handler->methods >> HTTP_OPTIONS & 1);
 }
 
 static int stream_route(struct http_stream *s, unsigned listener)
@@ -212,6 +302,9 @@ static int stream_route(struct http_stream *s, unsigned listener)
 		return stream_respond_allow(s, 1u << HTTP_GET | 1u << HTTP_HEAD, 204);
 	switch (match) {
 	case HTTP_MATCH:
+		if (stream_is_options(s))
+			return stream_respond_allow(
+				s, s->route->handler->methods & (allow ? allow : ~0u), 204);
 		return stream_open(s);
 	case HTTP_MATCH_NONE:
 		return http_respond_error(s, 404);
@@ -223,13 +316,34 @@ static int stream_route(struct http_stream *s, unsigned listener)
 	return http_respond_error(s, 421);
 }
 
+/* Rule 14. */
+static int stream_set_client(struct http_stream *s)
+{
+	const struct http_config *config = s->generation->config;
+	struct net_addr peer;
+
+	if (!config->trusted_count || http_peer(s, &peer)) {
+		http_forwarded_remove(&s->request.fields);
+		return 0;
+	}
+	struct net_addr *client = arena_alloc(s->arena, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	*client =
+		http_client_addr(&peer, config->trusted, config->trusted_count, &s->request.fields);
+	s->client = client;
+	return 0;
+}
+
 void http_stream_dispatch(struct http_stream *s, unsigned listener)
 {
 	s->generation = s->worker->current;
 	s->generation->uses++;
 	HTTP_COUNT(s->worker->counts.requests, 1);
 	HTTP_COUNT(s->worker->counts.requests_active, 1);
-	int err = stream_route(s, listener);
+	int err = stream_set_client(s);
+	if (!err)
+		err = stream_route(s, listener);
 	if (err < 0 && !s->responded)
 		http_stream_refuse(s, stream_status_of(err));
 }

@@ -37,6 +37,13 @@ struct http_wire_ops {
 
 struct handler_ops {
 	const char *name;
+	/*
+	 * It never pulls request_body: the body is read away before `open`, and one that is malformed (400) or too
+	 * large (413) is refused.
+	 */
+	bool skips_body;
+	/* Mask of 1 << enum http_method that it serves, 0: all; it answers 405 to others itself. */
+	uint32_t methods;
 	/* This worker's state for one configured handler; NULL without memory. `config` is immutable and outlives it. */
 	void *(*attach)(const void *config, struct http_worker *);
 	/* After the last stream that used it. */
@@ -71,7 +78,9 @@ struct http_stream {
 	struct http_route *route; /* NULL when no site or route matched */
 	struct http_generation
 		*generation; /* the configuration that it began under; NULL before dispatch */
-	struct http_head request;
+	struct http_head
+		request; /* Forwarded and X-Forwarded-* are there only when a trusted proxy wrote them */
+	const struct net_addr *client; /* when it is not the peer: see http_client */
 	/*
 	 * NULL when there is no body. Pulled by the handler when and if it wants; the first pull answers Expect:
 	 * 100-continue. The handler need not close it: the wire drains or cuts what is left (RFC 9112 section 9.3).
@@ -125,6 +134,9 @@ static inline int http_peer(struct http_stream *s, struct net_addr *a)
 {
 	return s->wire->peer(s, true, a);
 }
+
+/* The address of the client: the peer's, or what proxies that we trust say (rule 14). 0 or -errno. */
+int http_client(struct http_stream *, struct net_addr *);
 
 struct io_loop *http_loop(const struct http_stream *);
 

@@ -228,6 +228,8 @@ static void files_on_close(struct http_stream *s, int why)
 
 const struct handler_ops files_handler = {
 	.name = "files",
+	.skips_body = true,
+	.methods = 1u << HTTP_GET | 1u << HTTP_HEAD,
 	.attach = files_attach,
 	.detach = files_detach,
 	.open = files_open,

@@ -88,7 +88,8 @@ void h1_fail(struct h1_conn *, int why);
 /* Makes h1->in hold bytes: PULL_DATA, or what the conn says. */
 enum pull h1_fill(struct h1_conn *);
 void h1_in_advance(struct h1_conn *, size_t n);
-/* respond.c: the remembered address. */
+/* respond.c: remembers the address of the peer. */
+void h1_peer_keep(struct h1_conn *);
 void h1_peer_free(struct h1_conn *);
 
 /* body.c: prepares s->http.request_body for what the framing says. */

@@ -36,7 +36,7 @@ static void respond_frame(struct h1_stream *st, const struct http_head *head, bo
 	struct h1_conn *h1 = st->h1;
 
 	st->keep_alive = st->keep_alive && !h1->worker->draining;
-	if (!st->body_done && ((st->framing.expect_continue && !st->continued) ||
+	if (!st->body_done && (st->body.error || (st->framing.expect_continue && !st->continued) ||
 			       (st->framing.body == H1_BODY_LENGTH && st->body_left > H1_REST_MAX)))
 		st->keep_alive = false;
 	if (!has_body || head->content_length >= 0)
@@ -300,6 +300,17 @@ static void h1_reset(struct http_stream *s, enum http_error error)
 	h1_kick(st);
 }
 
+void h1_peer_keep(struct h1_conn *h1)
+{
+	struct net_addr *a = slab_alloc(&peer_slab);
+
+	if (a && conn_name(h1->conn, true, a)) {
+		slab_free(&peer_slab, a);
+		a = NULL;
+	}
+	h1->peer = a;
+}
+
 static int h1_peer(struct http_stream *s, bool peer, struct net_addr *a)
 {
 	struct h1_conn *h1 = h1_stream_of(s)->h1;
@@ -308,10 +319,15 @@ static int h1_peer(struct http_stream *s, bool peer, struct net_addr *a)
 		*a = *h1->peer;
 		return 0;
 	}
-	int err = h1->conn ? conn_name(h1->conn, peer, a) : -ENOTCONN;
-	if (!err && peer && (h1->peer = slab_alloc(&peer_slab)))
-		*h1->peer = *a;
-	return err;
+	if (!h1->conn)
+		return -ENOTCONN;
+	if (!peer)
+		return conn_name(h1->conn, false, a);
+	h1_peer_keep(h1);
+	if (!h1->peer)
+		return conn_name(h1->conn, true, a);
+	*a = *h1->peer;
+	return 0;
 }
 
 void h1_peer_free(struct h1_conn *h1)

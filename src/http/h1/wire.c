@@ -53,6 +53,9 @@ static struct h1_stream *stream_new(struct h1_conn *h1)
 	st->http.arena = &st->arena;
 	st->http.caps = h1->conn->caps;
 	st->http.began_ns = io_now_ns(h1->worker->loop);
+	/* A log wants the address when the connection may be gone; it is kept for all its requests. */
+	if (h1->worker->log && !h1->peer)
+		h1_peer_keep(h1);
 	return st;
 }
 
@@ -234,6 +237,8 @@ static bool h1_read_head(struct h1_conn *h1)
 			return false;
 		}
 		h1_set_state(h1, H1_HEAD);
+		/* Each head has its time, also when the one before it came late. */
+		h1->timer_kind = H1_TIMER_NONE;
 	}
 	int n = head_parse(h1->stream);
 	if (n > 0)
