@@ -6,8 +6,8 @@
 
 #include "base/slab.h"
 
-/* What a thread holds ready after a peak: 1 MiB of buffers, and the nodes of a few hundred segments. */
-#define BUF_KEEP 64
+/* What a thread holds ready after a peak: 2 MiB of buffers, and the nodes of a few hundred segments. */
+#define BUF_KEEP 128
 #define NODE_KEEP 256
 
 static _Thread_local struct slab buf_pool = SLAB_INIT("buf", BUF_BYTES, BUF_KEEP);
