@@ -504,7 +504,7 @@ static void set(struct schema_run *run, const struct schema_key *key, const stru
 		set_block(run, key, node, target);
 		return;
 	}
-	if (key->type == SCHEMA_BLOCK && key->block->brief) {
+	if (key->type == SCHEMA_BLOCK && key->block && key->block->brief) {
 		set_brief(run, key, node, target);
 		return;
 	}

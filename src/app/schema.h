@@ -59,6 +59,9 @@ struct schema_key {
 	void (*apply)(struct schema_run *, const struct ucl_node *, void *target);
 };
 #define SCHEMA_AT(type, member) .at = offsetof(type, member), .size = sizeof(((type *)0)->member)
+/* For LIST: the size only says that it is stored. */
+#define SCHEMA_LIST_AT(type, member, count) \
+	.at = offsetof(type, member), .size = 1, .count_at = offsetof(type, count)
 
 struct schema_block {
 	const char *name; /* "route", for messages */

@@ -176,12 +176,12 @@ static const struct schema_block block_listen = {
 };
 
 #define FILES(member) SCHEMA_AT(struct spec_files, config.member)
-#define FILES_COUNT(member) .count_at = offsetof(struct spec_files, config.member)
+#define FILES_LIST(member, count) SCHEMA_LIST_AT(struct spec_files, config.member, config.count)
 
 static const struct schema_key keys_compress[] = {
 	{"codings", SCHEMA_FLAGS, .words = words_coding, FILES(compress.codings),
 	 .doc = "What is made; the client's choice decides between them"},
-	{"types", SCHEMA_LIST, .max = 64, FILES(compress.types), FILES_COUNT(compress.type_count),
+	{"types", SCHEMA_LIST, .max = 64, FILES_LIST(compress.types, compress.type_count),
 	 .doc = "Content types, as `text/html`, or `text/` for all below it; text, JSON, XML, JavaScript, SVG and the like when not given"},
 	{"min", SCHEMA_SIZE, .def = "512", FILES(compress.size_min),
 	 .doc = "Smaller files are sent as they are"},
@@ -220,10 +220,10 @@ static const struct schema_key keys_files[] = {
 	 .doc = "The folder; nothing outside of it is served"},
 	{"strip", SCHEMA_STRING, FILES(strip), .apply = hook_files_strip,
 	 .doc = "Taken off the front of the path before the file is looked for, as `/static`"},
-	{"index", SCHEMA_LIST, .def = "index.html", .max = FILES_INDEX_MAX, FILES(index),
-	 FILES_COUNT(index_count), .apply = hook_files_index,
+	{"index", SCHEMA_LIST, .def = "index.html", .max = FILES_INDEX_MAX,
+	 FILES_LIST(index, index_count), .apply = hook_files_index,
 	 .doc = "What is served for a folder: the first that is there"},
-	{"try", SCHEMA_LIST, .max = FILES_TRIES_MAX, FILES(tries), FILES_COUNT(try_count),
+	{"try", SCHEMA_LIST, .max = FILES_TRIES_MAX, FILES_LIST(tries, try_count),
 	 .apply = hook_files_try,
 	 .doc = "What is looked for, in order: `$path`, `$path.html`, `/index.html` (of the root), `=404` (a status, last)"},
 	{"listing", SCHEMA_BOOL, .def = "false", FILES(listing),
@@ -326,8 +326,7 @@ static const struct schema_key keys_site[] = {
 	{"listen", SCHEMA_LIST, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_listen,
 	 .apply = hook_listen, .max = APP_LISTENS_MAX,
 	 .doc = "Addresses: `:80`, `127.0.0.1:8080`, `\"[::1]:80\"`, `unix:/run/www.sock`. Sites may share one"},
-	{"names", SCHEMA_LIST, .max = 256, SCHEMA_AT(struct spec_site, names),
-	 .count_at = offsetof(struct spec_site, name_count),
+	{"names", SCHEMA_LIST, .max = 256, SCHEMA_LIST_AT(struct spec_site, names, name_count),
 	 .doc = "More hosts that this site answers for, as `www.example.com` or `*.example.com`"},
 	{"route", SCHEMA_BLOCK, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_route,
 	 .doc = "One for each path: `route \"/\" { }`"},
@@ -365,8 +364,8 @@ static const struct schema_key keys_top[] = {
 	 .doc = "How long requests may take to finish when the server is asked to end"},
 	{"strict_hosts", SCHEMA_BOOL, .def = "false", SCHEMA_AT(struct spec, strict_hosts),
 	 .doc = "Answer 421 for a host that no site names"},
-	{"trusted_proxies", SCHEMA_LIST, .max = 256, SCHEMA_AT(struct spec, trusted),
-	 .count_at = offsetof(struct spec, trusted_count), .apply = hook_cidr,
+	{"trusted_proxies", SCHEMA_LIST, .max = 256,
+	 SCHEMA_LIST_AT(struct spec, trusted, trusted_count), .apply = hook_cidr,
 	 .doc = "Addresses and networks, as `10.0.0.0/8`, whose `Forwarded` and `X-Forwarded-For` are believed"},
 	{"log", SCHEMA_BLOCK, .block = &block_log, SCHEMA_AT(struct spec, app.log),
 	 .doc = "What the server tells about itself"},

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/schema.h"
+#include "base/text.h"
 #include "cli/cli.h"
 
 #define OPTIONS_MAX 16
@@ -201,20 +202,21 @@ static bool take_workers(struct cli_serving *serving, const char *arg)
 static int take_word(const char *option, const char *arg, const char *const *words)
 {
 	struct schema_guess guess = {NULL, 0};
-	char list[128] = "";
+	char buffer[128];
+	struct text list;
 
+	text_init_fixed(&list, buffer, sizeof(buffer));
 	for (int i = 0; words[i]; i++) {
 		if (strcmp(arg, words[i]) == 0)
 			return i;
 		schema_guess(&guess, str_from(arg), words[i]);
-		if (i > 0)
-			strcat(list, words[i + 1] ? ", " : " or ");
-		strcat(list, words[i]);
+		text_printf(&list, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]);
 	}
 	if (guess.best)
-		cli_error("--%s %s: expected %s (did you mean %s?)", option, arg, list, guess.best);
+		cli_error("--%s %s: expected %.*s (did you mean %s?)", option, arg, (int)list.len,
+			  buffer, guess.best);
 	else
-		cli_error("--%s %s: expected %s", option, arg, list);
+		cli_error("--%s %s: expected %.*s", option, arg, (int)list.len, buffer);
 	return -1;
 }
 
