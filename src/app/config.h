@@ -35,6 +35,9 @@ struct app_origin {
 	uint32_t line; /* 0: from the command line */
 };
 
+/* reuseport does not count. */
+bool app_options_eq(const struct net_options *, const struct net_options *);
+
 enum app_accept {
 	APP_ACCEPT_REUSEPORT, /* each worker listens for itself */
 	APP_ACCEPT_MAIN,      /* one accepts and hands connections to the least loaded worker */

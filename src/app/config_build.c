@@ -15,7 +15,7 @@ struct builder {
 	unsigned routes;
 };
 
-static bool is_same_options(const struct net_options *a, const struct net_options *b)
+bool app_options_eq(const struct net_options *a, const struct net_options *b)
 {
 	return a->backlog == b->backlog && a->recv_bytes == b->recv_bytes &&
 	       a->send_bytes == b->send_bytes && a->keepalive_s == b->keepalive_s &&
@@ -52,7 +52,7 @@ static void add_listen(struct builder *b, const struct spec_listen *listen)
 	}
 	if (!listen->detailed)
 		return;
-	if (b->detailed[at] && !is_same_options(&app->listens[at].options, &listen->options))
+	if (b->detailed[at] && !app_options_eq(&app->listens[at].options, &listen->options))
 		schema_error(b->run, listen->at,
 			     "listen \"%s\" has other options elsewhere (line %u): give them once",
 			     schema_show(listen->text).text, b->listens_at[at].line);

@@ -25,6 +25,9 @@ struct app_reload {
  * Serves until SIGTERM, SIGINT or the admin socket's `stop`, and drains then. The calling thread is the main
  * thread and blocks here. Takes over the one reference of the configuration, whatever happens.
  *
+ * SIGHUP reloads, SIGTERM and SIGINT drain and a second one cuts, SIGUSR1 opens the logs again. They stay blocked when
+ * this returns: one that comes late must not kill an orderly end.
+ *
  * Returns 0 after an orderly end; -errno when it could not start (an address is taken, the engine is
  * impossible, a user cannot be become), with a sentence that says the cure in why.
  */

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the server knows of itself. Called on any thread.
+#include <errno.h>
+#include <unistd.h>
+
+#include "app/run.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "sluice/version.h"
+
+int app_collect(void *server, struct arena *arena, struct status_snapshot *out)
+{
+	struct app_server *s = server;
+	struct status_counts *counts =
+		arena_zalloc(arena, s->worker_count * sizeof(struct status_counts));
+
+	if (!counts)
+		return -ENOMEM;
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		struct app_worker *w = &s->workers[i];
+		status_counts_read(&counts[i], &w->http.counts);
+		if (w->hands)
+			counts[i].refused +=
+				atomic_load_explicit(&w->hands->refused, memory_order_relaxed);
+		out->access_lines_lost +=
+			atomic_load_explicit(&w->access.lost, memory_order_relaxed);
+	}
+	out->version = str_from(sl_version());
+	out->engine = str_from(s->engine);
+	out->features = str_from(s->features);
+	out->config_file = str_from(s->file);
+	out->pid = (uint64_t)getpid();
+	out->uptime_s = (clock_monotonic_ns() - s->started_ns) / CLOCK_NS_PER_S;
+	out->started_unix_s = s->started_unix_s;
+	out->config_generation = atomic_load_explicit(&s->generation, memory_order_relaxed);
+	out->config_loaded_unix_s = atomic_load_explicit(&s->loaded_unix_s, memory_order_relaxed);
+	out->draining = atomic_load_explicit(&s->draining, memory_order_relaxed);
+	out->log_lines_lost = log_lost();
+	out->workers = counts;
+	out->worker_count = s->worker_count;
+	return 0;
+}
