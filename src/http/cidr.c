@@ -60,6 +60,8 @@ bool http_cidr_match(const struct http_cidr *v, unsigned count, const struct net
 	const uint8_t *bytes = NULL;
 	unsigned n = bytes_of(a, &bytes);
 
+	if (!n)
+		return false;
 	for (unsigned i = 0; i < count; i++) {
 		unsigned whole = v[i].bits / 8;
 		uint8_t mask = (uint8_t)(0xff00 >> v[i].bits % 8);

@@ -51,8 +51,10 @@ static bool split_port(struct str text, struct str *host, struct str *port)
 		text = str_skip(text, (size_t)end + 1);
 		if (!text.len)
 			return true;
+		if (!str_starts(text, STR(":")))
+			return false;
 		*port = str_skip(text, 1);
-		return text.p[0] == ':';
+		return true;
 	}
 	end = str_find_byte(text, ':');
 	if (end >= 0 && str_find_byte(str_skip(text, (size_t)end + 1), ':') < 0) {
@@ -70,7 +72,7 @@ bool http_hop_parse(struct str text, struct net_addr *a)
 	struct str host, port;
 	uint64_t number = 0;
 
-	if (!split_port(text, &host, &port) || !host.len || host.len >= sizeof(zero) ||
+	if (!split_port(text, &host, &port) || !host.p || !host.len || host.len >= sizeof(zero) ||
 	    (port.p && str_to_u64(port, UINT16_MAX, &number)))
 		return false;
 	memcpy(zero, host.p, host.len);

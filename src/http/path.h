@@ -13,7 +13,10 @@
  */
 int http_path_normalise(struct str raw, struct arena *, struct str *out);
 
-/* For links in listings and for Location: all but unreserved characters and "/" become %XX. */
+/*
+ * For links in listings and for Location: all but unreserved characters and "/" become %XX; "%2F" stays, so that a
+ * normalised path comes back as it is. STR_NONE on exhaustion.
+ */
 struct str http_path_encode(struct str path, struct arena *);
 /* & < > " ' become entities. STR_NONE on exhaustion. */
 struct str http_html_escape(struct str text, struct arena *);

@@ -35,12 +35,12 @@ static inline uint64_t scan_first(size_t n)
 	return ((uint64_t)1 << n * SCAN_BITS) - 1;
 }
 
-/* The bits of the bytes from `from` up to `to`, at most SCAN_BYTES; from < SCAN_BYTES. */
+/* The bits of the bytes from `from` up to `to`, both at most SCAN_BYTES. */
 static inline uint64_t scan_between(size_t from, size_t to)
 {
 	uint64_t upto = to < SCAN_BYTES ? scan_first(to) : ~(uint64_t)0;
 
-	return upto & ~scan_first(from);
+	return from < SCAN_BYTES ? upto & ~scan_first(from) : 0;
 }
 
 /* At least one and at most eight bytes as a word, the first lowest; the rest is zero. */

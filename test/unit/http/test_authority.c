@@ -64,6 +64,8 @@ static void test_ports(void **state)
 	expect_ok("127.0.0.1:65535", "127.0.0.1", "65535");
 	expect_ok("0123456789abc:99", "0123456789abc", "99");
 	expect_ok("0123456789abcde:1", "0123456789abcde", "1");
+	expect_ok("0123456789abcde:", "0123456789abcde", "");
+	expect_ok("0123456:", "0123456", "");
 	expect_ok("a_b:80", "a_b", "80");
 	expect_ok("[::1]:443", "[::1]", "443");
 	expect_ok("[::1]:", "[::1]", "");
