@@ -47,16 +47,16 @@ static inline bool http_names_eq(const char *p, const char *lower, size_t len)
 			if (!http_names_eq_word(http_names_load(p + at, 8),
 						http_names_load(lower + at, 8)))
 				return false;
-		return http_names_eq_word(http_names_load(p + len - 8, 8),
-					  http_names_load(lower + len - 8, 8));
+		return http_names_eq_word(http_names_load(p + (len - 8), 8),
+					  http_names_load(lower + (len - 8), 8));
 	}
 	if (len >= 4)
 		return http_names_eq_word(http_names_load(p, 4), http_names_load(lower, 4)) &&
-		       http_names_eq_word(http_names_load(p + len - 4, 4),
-					  http_names_load(lower + len - 4, 4));
+		       http_names_eq_word(http_names_load(p + (len - 4), 4),
+					  http_names_load(lower + (len - 4), 4));
 	return http_names_eq_word(http_names_load(p, 2), http_names_load(lower, 2)) &&
-	       http_names_eq_word(http_names_load(p + len - 2, 2),
-				  http_names_load(lower + len - 2, 2));
+	       http_names_eq_word(http_names_load(p + (len - 2), 2),
+				  http_names_load(lower + (len - 2), 2));
 }
 
 static inline enum http_name http_name_lookup(struct str name)
