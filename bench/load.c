@@ -50,7 +50,7 @@ enum conn_state {
 	CONN_IDLE,       /* open, nothing outstanding */
 	CONN_HEAD,       /* reading the head of a response */
 	CONN_BODY,       /* reading the body of a response */
-	CONN_EOF,        /* the response is whole; the server has still to close */
+	CONN_EOF,        /* nothing more will come; the server has still to close */
 };
 
 struct conn {
@@ -58,6 +58,7 @@ struct conn {
 	enum conn_state state;
 	uint16_t outstanding;
 	uint16_t head_len;
+	bool last; /* the server said that it will close after this response */
 	uint64_t body_left;
 	char *head; /* what came of a head that was split between two reads */
 };
@@ -83,8 +84,8 @@ struct load {
 	size_t requests_len;
 	struct conn *ring;
 	unsigned next, next_source;
-	uint64_t done, bytes, opened;
-	unsigned open_now;
+	uint64_t done, bytes, opened, reopened;
+	unsigned open_now, busy; /* connections, and those of them with requests outstanding */
 	struct errors errors;
 };
 
@@ -108,10 +109,12 @@ static void conn_close(struct load *l, struct conn *c)
 		close(c->fd);
 		l->open_now -= c->state != CONN_CONNECTING;
 	}
+	l->busy -= c->outstanding > 0;
 	c->fd = -1;
 	c->state = CONN_CLOSED;
 	c->outstanding = 0;
 	c->head_len = 0;
+	c->last = false;
 }
 
 /* Opens without waiting. The source address takes turns, because one address has only 28,000 ports. */
@@ -152,6 +155,7 @@ static void conn_request(struct load *l, struct conn *c)
 		return;
 	}
 	c->outstanding = (uint16_t)l->depth;
+	l->busy++;
 	c->state = CONN_HEAD;
 }
 
@@ -172,35 +176,44 @@ static void turn_over(struct load *l, struct conn *c)
 	}
 }
 
-/* Reads status and Content-Length from a whole head. False when it is no answer we understand. */
-static bool head_read(struct load *l, const char *head, size_t len, uint64_t *body)
+static bool line_starts(const char *line, const char *end, const char *name, size_t len)
 {
-	static const char name[] = "\ncontent-length:";
-	int status;
+	return (size_t)(end - line) > len && strncasecmp(line, name, len) == 0;
+}
+
+/* Reads status, Content-Length and Connection: close. False when we do not understand the head. */
+static bool head_read(struct load *l, struct conn *c, const char *head, size_t len)
+{
+	static const char length[] = "content-length:", last[] = "connection: close";
+	const char *end = head + len;
+	bool found = false;
 
 	if (len < 13 || memcmp(head, "HTTP/1.1 ", 9) != 0)
 		return false;
-	status = atoi(head + 9);
-	if (l->expect_status && status != l->expect_status)
+	if (l->expect_status && atoi(head + 9) != l->expect_status)
 		l->errors.status++;
-	for (const char *p = head, *end = head + len;
-	     (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
-		if ((size_t)(end - p) <= sizeof(name) ||
-		    strncasecmp(p, name, sizeof(name) - 1) != 0)
-			continue;
-		*body = strtoull(p + sizeof(name) - 1, NULL, 10);
-		if (l->expect_length >= 0 && *body != (uint64_t)l->expect_length)
-			l->errors.length++;
-		return true;
+	for (const char *p = head; (p = memchr(p, '\n', (size_t)(end - p))) != NULL;) {
+		p++;
+		if (line_starts(p, end, length, sizeof(length) - 1)) {
+			c->body_left = strtoull(p + sizeof(length) - 1, NULL, 10);
+			found = true;
+		} else if (line_starts(p, end, last, sizeof(last) - 1)) {
+			c->last = true;
+		}
 	}
-	return false;
+	if (found && l->expect_length >= 0 && c->body_left != (uint64_t)l->expect_length)
+		l->errors.length++;
+	return found;
 }
 
+/* Requests behind a last response get no answer and are no error: RFC 9112, section 9.6. */
 static void response_done(struct load *l, struct conn *c)
 {
 	l->done++;
-	c->outstanding--;
-	c->state = c->outstanding ? CONN_HEAD : l->mode == MODE_CONNECT ? CONN_EOF : CONN_IDLE;
+	c->last |= l->mode == MODE_CONNECT;
+	c->outstanding = c->last ? 0 : (uint16_t)(c->outstanding - 1);
+	l->busy -= c->outstanding == 0;
+	c->state = c->outstanding ? CONN_HEAD : c->last ? CONN_EOF : CONN_IDLE;
 }
 
 /* Takes head bytes from p, together with what an earlier read left. Returns the bytes used, or 0 on an error. */
@@ -226,7 +239,7 @@ static size_t take_head(struct load *l, struct conn *c, const char *p, size_t n)
 	}
 	len = (size_t)(end + 4 - head);
 	c->head_len = 0;
-	if (!head_read(l, head, len, &c->body_left))
+	if (!head_read(l, c, head, len))
 		return 0;
 	c->state = CONN_BODY;
 	if (!c->body_left)
@@ -261,13 +274,17 @@ static bool take(struct load *l, struct conn *c, const char *p, size_t n)
 	return true;
 }
 
+/* A close that was announced is no error; the connection is opened again. */
 static void conn_over(struct load *l, struct conn *c, bool is_error)
 {
-	if (c->state != CONN_EOF || is_error)
-		l->errors.closed++;
+	bool announced = c->state == CONN_EOF && !is_error;
+
+	l->errors.closed += !announced;
 	conn_close(l, c);
-	if (l->mode == MODE_CONNECT)
+	if (announced) {
+		l->reopened++;
 		conn_open(l, c);
+	}
 }
 
 static void conn_readable(struct load *l, struct conn *c, bool hung_up)
@@ -309,7 +326,7 @@ static void conn_event(struct load *l, struct conn *c, uint32_t events)
 		l->opened++;
 		l->open_now++;
 		c->state = CONN_IDLE;
-		if (l->mode == MODE_KEEPALIVE && l->opened > l->active)
+		if (l->mode == MODE_KEEPALIVE && l->busy >= l->active)
 			return;
 		conn_request(l, c);
 		return;
@@ -357,12 +374,12 @@ static void print_result(const struct load *l, double seconds, double cpu_s)
 	uint64_t all =
 		e->connect + e->read + e->write + e->status + e->length + e->head + e->closed;
 
-	printf("{\"mode\": \"%s\", \"connections\": %u, \"open\": %u, \"requests\": %llu, \"bytes\": %llu, \"seconds\": %.6f, "
+	printf("{\"mode\": \"%s\", \"connections\": %u, \"open\": %u, \"reopened\": %llu, \"requests\": %llu, \"bytes\": %llu, \"seconds\": %.6f, "
 	       "\"client_cpu_seconds\": %.6f, \"errors\": %llu, \"error_kinds\": {\"connect\": %llu, \"read\": %llu, "
 	       "\"write\": %llu, \"status\": %llu, \"length\": %llu, \"head\": %llu, \"closed\": %llu}}\n",
-	       mode_names[l->mode], l->conns, l->open_now, (unsigned long long)l->done,
-	       (unsigned long long)l->bytes, seconds, cpu_s, (unsigned long long)all,
-	       (unsigned long long)e->connect, (unsigned long long)e->read,
+	       mode_names[l->mode], l->conns, l->open_now, (unsigned long long)l->reopened,
+	       (unsigned long long)l->done, (unsigned long long)l->bytes, seconds, cpu_s,
+	       (unsigned long long)all, (unsigned long long)e->connect, (unsigned long long)e->read,
 	       (unsigned long long)e->write, (unsigned long long)e->status,
 	       (unsigned long long)e->length, (unsigned long long)e->head,
 	       (unsigned long long)e->closed);
@@ -381,7 +398,7 @@ static void measure(struct load *l)
 
 	open_all(l);
 	run(l, now_s(CLOCK_MONOTONIC) + l->warmup, 0);
-	l->done = l->bytes = 0;
+	l->done = l->bytes = l->reopened = 0;
 	say("start");
 	start = now_s(CLOCK_MONOTONIC);
 	cpu = now_s(CLOCK_PROCESS_CPUTIME_ID);
