@@ -27,7 +27,10 @@ _Static_assert(sizeof(struct arena_block) % 16 == 0, "what follows is aligned to
 /* A request above this has a block of its own; the rest of the current block stays in use. */
 #define OWN_BLOCK_BYTES (ARENA_BLOCK_BYTES / 4)
 
-static _Thread_local struct slab block_pool = SLAB_INIT("arena", ARENA_BLOCK_BYTES, 128);
+/* As many as there are streams in a turn of a busy loop: returning pages to the system each turn costs more than serving. */
+#define ARENA_KEEP 1024
+
+static _Thread_local struct slab block_pool = SLAB_INIT("arena", ARENA_BLOCK_BYTES, ARENA_KEEP);
 
 void arena_init(struct arena *a, size_t limit)
 {

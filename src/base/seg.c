@@ -6,9 +6,9 @@
 
 #include "base/slab.h"
 
-/* What a thread holds ready after a peak: 2 MiB of buffers, and the nodes of a few hundred segments. */
-#define BUF_KEEP 128
-#define NODE_KEEP 256
+/* What a thread holds ready after a peak: 4 MiB of buffers, and the nodes of a thousand segments. */
+#define BUF_KEEP 256
+#define NODE_KEEP 1024
 
 static _Thread_local struct slab buf_pool = SLAB_INIT("buf", BUF_BYTES, BUF_KEEP);
 static _Thread_local struct slab node_pool =

@@ -57,7 +57,7 @@ struct plain {
 
 static _Thread_local struct slab plain_slab = SLAB_INIT("conn", sizeof(struct plain), 256);
 static _Thread_local struct slab aside_slab =
-	SLAB_INIT("conn aside", sizeof(struct plain_aside), 64);
+	SLAB_INIT("conn aside", sizeof(struct plain_aside), 256);
 
 static void plain_step(struct plain *);
 

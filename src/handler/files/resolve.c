@@ -23,7 +23,7 @@
 /* Descriptors taken from the cache when the process has none left. */
 #define SHED_FDS 32
 
-static _Thread_local struct slab req_pool = SLAB_INIT("files_req", sizeof(struct files_req), 16);
+static _Thread_local struct slab req_pool = SLAB_INIT("files_req", sizeof(struct files_req), 1024);
 
 void files_req_free(struct files_req *req)
 {

@@ -18,7 +18,8 @@
 enum h1_timer { H1_TIMER_NONE, H1_TIMER_IDLE, H1_TIMER_HEAD, H1_TIMER_STALL };
 
 static _Thread_local struct slab h1_slab = SLAB_INIT("h1", sizeof(struct h1_conn), 256);
-static _Thread_local struct slab stream_slab = SLAB_INIT("h1 stream", sizeof(struct h1_stream), 64);
+static _Thread_local struct slab stream_slab =
+	SLAB_INIT("h1 stream", sizeof(struct h1_stream), 1024);
 
 static void h1_run(struct h1_conn *);
 
@@ -213,10 +214,16 @@ static void h1_input_ended(struct h1_conn *h1)
 	h1_set_state(h1, H1_LAST);
 }
 
+/* Too much is on its way out to take another request. */
+static bool h1_blocked(const struct h1_conn *h1)
+{
+	return h1->flushing_count >= H1_FLUSHING_MAX || conn_full(h1->conn);
+}
+
 /* True to go on. */
 static bool h1_read_head(struct h1_conn *h1)
 {
-	if (h1->flushing_count >= H1_FLUSHING_MAX || conn_full(h1->conn))
+	if (h1_blocked(h1))
 		return false;
 	switch (h1_fill(h1)) {
 	case PULL_DATA:
@@ -492,7 +499,18 @@ static void h1_list(struct h1_conn *h1)
 		http_session_idle(h1->worker, &h1->session);
 }
 
-/* After the states came to rest: sends, finishes what has left, sets the timer. */
+/* Sends, and finishes what has left. True when that made room for a request that had to wait. */
+static bool h1_flush(struct h1_conn *h1)
+{
+	if (h1->state == H1_CLOSING || h1->state == H1_CLOSED)
+		return false;
+	bool blocked = h1_blocked(h1);
+	conn_flush(h1->conn);
+	h1_reap(h1);
+	return blocked && !h1_blocked(h1);
+}
+
+/* After the states came to rest and what could be sent was. */
 static void h1_settle(struct h1_conn *h1)
 {
 	if (h1->state == H1_CLOSED) {
@@ -509,8 +527,6 @@ static void h1_settle(struct h1_conn *h1)
 		return;
 	}
 	if (h1->state != H1_CLOSING) {
-		conn_flush(h1->conn);
-		h1_reap(h1);
 		if (h1->flushing)
 			conn_want_drained(h1->conn);
 		else if (h1->state == H1_LAST || (h1->state == H1_IDLE && h1->worker->draining))
@@ -522,10 +538,12 @@ static void h1_settle(struct h1_conn *h1)
 
 static void h1_run(struct h1_conn *h1)
 {
-	h1->running = true;
-	while (h1_advance(h1))
-		;
-	h1->running = false;
+	do {
+		h1->running = true;
+		while (h1_advance(h1))
+			;
+		h1->running = false;
+	} while (h1_flush(h1));
 	h1_settle(h1);
 }
 

@@ -158,8 +158,8 @@ static void test_buffers(void **state)
 	for (unsigned i = 0; i < MANY; i++)
 		buf_unref(many[i]);
 	assert_int_equal(pool->used, 0);
-	/* 15 to a page of 256 KiB: 128 stay ready, and the waiting ones hold at most a page more. */
-	assert_true(pool->capacity <= 128 + 2 * 15);
+	/* 15 to a page of 256 KiB: 256 stay ready, and the waiting ones hold at most a page more. */
+	assert_true(pool->capacity <= 256 + 2 * 15);
 }
 
 static void test_without_memory_the_segment_stays_with_the_caller(void **state)
