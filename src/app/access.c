@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "http/forwarded.h"
 
 int app_access_open(struct app_access *a, const struct app_config *config,
 		    const struct app_access *now, char *why, size_t why_len)
@@ -100,17 +99,12 @@ static uint64_t access_wall_ns(struct app_access_worker *w, uint64_t now_ns, uin
 	return at_ns + w->wall_offset_ns;
 }
 
-/* Behind proxies that are trusted it is who they say. Nobody looks at the fields after this. */
 static struct str access_client(struct http_stream *s, char text[NET_ADDR_TEXT])
 {
-	const struct http_config *config = s->generation ? s->generation->config : NULL;
 	struct net_addr addr;
 
-	if (http_peer(s, &addr))
+	if (http_client(s, &addr))
 		return STR_NONE;
-	if (config && config->trusted_count)
-		addr = http_client_addr(&addr, config->trusted, config->trusted_count,
-					&s->request.fields);
 	return (struct str){text, net_addr_print_host(&addr, text)};
 }
 
