@@ -308,6 +308,9 @@ static void *worker_main(void *arg)
 	while (!err && io_loop_busy(w->loop))
 		err = io_loop_turn(w->loop, -1);
 	app_access_leave(&w->access);
+	/* Whoever posted the last order may not be done with the loop's wake-up yet. */
+	pthread_mutex_lock(&w->quitting);
+	pthread_mutex_unlock(&w->quitting);
 	if (!err)
 		io_loop_free(w->loop);
 	base_thread_exit();
@@ -337,6 +340,7 @@ int app_worker_start(struct app_worker *w)
 		w->hands->owner = w;
 		w->hands->msg.run = worker_on_hands;
 	}
+	pthread_mutex_init(&w->quitting, NULL);
 	return -pthread_create(&w->thread, NULL, worker_main, w);
 }
 
@@ -344,5 +348,7 @@ void app_worker_order(struct app_worker *w, enum app_order order)
 {
 	w->asked |= order == APP_ORDER_PREPARE || order == APP_ORDER_COMMIT ||
 		    order == APP_ORDER_DISCARD;
+	pthread_mutex_lock(&w->quitting);
 	io_post(w->loop, &w->orders[order]);
+	pthread_mutex_unlock(&w->quitting);
 }

@@ -75,6 +75,8 @@ struct app_worker {
 	bool started, quits, asked; /* asked: an order that is answered is under way */
 	uint32_t beats_asked;
 	/* Shared. */
+	pthread_mutex_t
+		quitting; /* held while the last order is posted: the loop must live until then */
 	_Atomic uint32_t beats;
 	_Atomic bool sparing;
 	/* The worker's own. */
