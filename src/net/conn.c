@@ -74,7 +74,8 @@ static void plain_receive(struct plain *p)
 		return;
 	p->receiving = true;
 	p->rd.code = IO_RECV;
-	p->rd.flags = IO_MULTI;
+	/* The first receive is alone: a connection that brings one request has nothing to cancel at its end. */
+	p->rd.flags = p->conn.bytes_in ? IO_MULTI : 0;
 	p->rd.u.recv.mem = NULL;
 	io_submit(p->conn.loop, &p->rd);
 }
