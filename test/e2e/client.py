@@ -9,7 +9,7 @@ from server import PATIENCE_S
 # Sockets that are open at once; select, the smallest engine, ends at 1,024.
 BATCH = 200
 # Between the steps of a batch: lets the server take each piece alone. Nothing depends on its length.
-STEP_S = 0.002
+STEP_S = 0.0005
 
 
 class Response:

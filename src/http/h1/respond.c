@@ -30,15 +30,26 @@ static bool respond_has_body(const struct h1_stream *st, const struct http_head 
 	return st->http.request.method != HTTP_HEAD && head->status != 204 && head->status != 304;
 }
 
+/* What is left of the request's body cannot, or need not, be read to find the next request. */
+static bool respond_gives_up_body(const struct h1_stream *st, unsigned status)
+{
+	if (st->body_done)
+		return false;
+	/* After 413 some peers send on and some stop, and a wait for the rest could be long. */
+	if (st->body.error || status == 413)
+		return true;
+	if (st->framing.expect_continue && !st->continued)
+		return true;
+	return st->framing.body == H1_BODY_LENGTH && st->body_left > H1_REST_MAX;
+}
+
 /* How the peer finds the end of the body; decides keep_alive and chunk_out. */
 static void respond_frame(struct h1_stream *st, const struct http_head *head, bool has_body)
 {
 	struct h1_conn *h1 = st->h1;
 
-	st->keep_alive = st->keep_alive && !h1->worker->draining;
-	if (!st->body_done && (st->body.error || (st->framing.expect_continue && !st->continued) ||
-			       (st->framing.body == H1_BODY_LENGTH && st->body_left > H1_REST_MAX)))
-		st->keep_alive = false;
+	st->keep_alive =
+		st->keep_alive && !h1->worker->draining && !respond_gives_up_body(st, head->status);
 	if (!has_body || head->content_length >= 0)
 		return;
 	st->chunk_out = st->http.request.version >= 11;

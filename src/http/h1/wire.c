@@ -12,8 +12,11 @@
 /* Memory of one stream: its head, its fields and what its handler allocates. */
 #define H1_STREAM_ARENA_MAX (1024 * 1024)
 #define H1_COPY_FIRST 4096
-/* A head, the empty line before it, and one byte to notice that it is too long. */
-#define H1_COPY_MAX (H1_HEAD_BYTES_MAX + 2 * H1_EMPTY_LINES_MAX + 1)
+/*
+ * A head, the line ends that its limits do not count (of the request line, of the empty lines before it and of the one
+ * after it), and one byte to notice that it is too long.
+ */
+#define H1_COPY_MAX (H1_HEAD_BYTES_MAX + 2 * (H1_EMPTY_LINES_MAX + 2) + 1)
 
 enum h1_timer { H1_TIMER_NONE, H1_TIMER_IDLE, H1_TIMER_HEAD, H1_TIMER_STALL };
 
