@@ -24,6 +24,8 @@ struct suite_world {
 	void (*settle)(void);
 	/* Two connected, non-blocking ends of a byte stream that knows resets. */
 	void (*pair)(int fds[2]);
+	/* The same without resets; once full it stays so until the other end reads. */
+	void (*pipe)(int fds[2]);
 	/* A listener on a loopback address of its choice, which goes to *addr. */
 	int (*listen)(struct sockaddr_in *addr, unsigned backlog);
 	bool kernel; /* descriptors are the kernel's */
@@ -73,6 +75,11 @@ uint8_t suite_pattern(uint64_t at);
 
 void suite_end(struct end *, int fd);
 void suite_pair(struct end *, struct end *);
+/*
+ * For a test that fills one and then expects it to be full: TCP of a kernel acknowledges late, probes a closed
+ * window, and so finds room for a little more when nobody has read.
+ */
+void suite_pipe(struct end *, struct end *);
 /* Closes without waiting; suite_until(end->closed) follows. */
 void suite_close_begin(struct end *);
 void suite_close(struct end *);
@@ -90,13 +97,8 @@ void suite_submit_free(struct rec *);
 void suite_send(struct end *, size_t n);
 /* As many as there is room for, at most n. */
 size_t suite_try_send(struct end *, size_t n);
-/* Sends until there is no room. */
+/* Sends until there is no room; the end is of suite_pipe. */
 void suite_fill(struct end *);
-/*
- * The same, for a test that sends and must wait: a kernel's peer acknowledges late (40 ms), and then there is
- * room for a little more, though not enough to be called writable.
- */
-void suite_fill_for_good(struct end *);
 /* Receives until `n` bytes of the pattern have come (one multishot op, which is canceled at the end). */
 void suite_recv(struct end *, size_t n);
 
@@ -106,8 +108,20 @@ int suite_cancel_run(void);
 int suite_file_run(void);
 int suite_loop_run(void);
 
+/* A test in a world of its own. */
+struct suite_case {
+	void (*run)(void **);
+};
+void suite_run(void **);
 int suite_setup(void **);
 int suite_teardown(void **);
-#define suite_test(f) cmocka_unit_test_setup_teardown(f, suite_setup, suite_teardown)
+#define suite_test_with(f, setup, teardown)                          \
+	{                                                            \
+#f, suite_run, setup, teardown, &(struct suite_case) \
+		{                                                    \
+			.run = (f)                                   \
+		}                                                    \
+	}
+#define suite_test(f) suite_test_with(f, suite_setup, suite_teardown)
 
 #endif

@@ -270,7 +270,7 @@ static void test_work_that_has_not_begun_can_be_canceled(void **state)
 	assert_true(waiting[1].ran);
 }
 
-#define file_test(f) cmocka_unit_test_setup_teardown(f, file_setup, file_teardown)
+#define file_test(f) suite_test_with(f, file_setup, file_teardown)
 
 int suite_file_run(void)
 {

@@ -244,8 +244,8 @@ static void test_send_waits_for_a_blocked_peer(void **state)
 {
 	struct end a, b;
 
-	suite_pair(&a, &b);
-	suite_fill_for_good(&a);
+	suite_pipe(&a, &b);
+	suite_fill(&a);
 	suite_submit_send(&a, 5000);
 	suite_world->settle();
 	assert_int_equal(a.wr.finals, 0);
@@ -264,7 +264,7 @@ static void test_wait_out_waits_for_room(void **state)
 {
 	struct end a, b;
 
-	suite_pair(&a, &b);
+	suite_pipe(&a, &b);
 	suite_submit(&a, &a.wr, IO_WAIT_OUT, 0);
 	suite_until(a.wr.finals);
 	assert_int_equal(a.wr.last, 0);

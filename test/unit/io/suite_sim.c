@@ -73,5 +73,6 @@ const struct suite_world suite_sim = {
 	.turn = sim_world_turn,
 	.settle = sim_world_settle,
 	.pair = sim_world_pair,
+	.pipe = sim_world_pair,
 	.listen = sim_world_listen,
 };
