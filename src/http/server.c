@@ -135,7 +135,7 @@ bool http_worker_close_idle(struct http_worker *w)
 	if (list_empty(&w->idle))
 		return false;
 	struct http_session *s = SL_CONTAINER(w->idle.next, struct http_session, link);
-	s->ops->drain(s);
+	s->ops->evict(s);
 	return true;
 }
 

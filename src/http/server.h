@@ -46,6 +46,8 @@ struct http_session {
 struct http_session_ops {
 	void (*drain)(
 		struct http_session *); /* close when the work in hand is done; at once when idle */
+	/* An idle one makes room: closed without a wait for its peer, which could hold the descriptor for seconds. */
+	void (*evict)(struct http_session *);
 	void (*abort)(struct http_session *); /* cut */
 };
 

@@ -104,13 +104,13 @@ def parse_all(data, heads=(), ended=True):
 
 def read_all(s):
     """(bytes, how it ended: "end" or "reset")."""
-    data = b""
+    data = bytearray()
     try:
         while piece := s.recv(1 << 20):
             data += piece
     except ConnectionResetError:
-        return data, "reset"
-    return data, "end"
+        return bytes(data), "reset"
+    return bytes(data), "end"
 
 
 def read_one(s, head_only=False, before=b""):

@@ -99,6 +99,11 @@ class Server:
         finally:
             self.folder.cleanup()
 
+    @property
+    def sanitized(self):
+        """Built with sanitizers, which hold freed memory back and much beside."""
+        return "asan" in pathlib.Path(f"/proc/{self.process.pid}/maps").read_text()
+
     def memory_kb(self):
         """What it holds of its own (RssAnon)."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()

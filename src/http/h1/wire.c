@@ -581,6 +581,14 @@ static void h1_drain(struct http_session *session)
 	h1_run(h1);
 }
 
+static void h1_evict(struct http_session *session)
+{
+	struct h1_conn *h1 = SL_CONTAINER(session, struct h1_conn, session);
+
+	h1->client_last = true;
+	h1_drain(session);
+}
+
 static void h1_abort(struct http_session *session)
 {
 	struct h1_conn *h1 = SL_CONTAINER(session, struct h1_conn, session);
@@ -591,7 +599,11 @@ static void h1_abort(struct http_session *session)
 		h1_fail(h1, -ECANCELED);
 }
 
-static const struct http_session_ops h1_session_ops = {.drain = h1_drain, .abort = h1_abort};
+static const struct http_session_ops h1_session_ops = {
+	.drain = h1_drain,
+	.evict = h1_evict,
+	.abort = h1_abort,
+};
 
 void h1_serve(struct http_worker *w, struct conn *conn, unsigned listener)
 {
