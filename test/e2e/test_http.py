@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from client import ask, bytewise, connect, deliver, get, parse_all, read_all, read_one, split_at, whole
-from server import ENGINES, EngineMissing, Server, wait_for
+from server import ENGINES, PATIENCE_S, EngineMissing, Server, wait_for
 
 HEAD = b"GET /a.txt HTTP/1.1\r\nHost: a\r\n"
 LAST = b"GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -228,6 +228,36 @@ def test_a_client_that_vanishes(server):
     files = f"/proc/{server.process.pid}/fd"
     wait_for(lambda: sum(os.readlink(f"{files}/{n}").startswith("socket:") for n in listed(files)) < 20,
              "the end of the connections")
+
+
+def test_a_client_that_vanishes_while_it_uploads(server):
+    begun = [post("/text", "Content-Length: 100000\r\n") + b"x" * 1000,
+             post("/a.txt", "Transfer-Encoding: chunked\r\n") + b"5\r\nhel",
+             post("/text", "Expect: 100-continue\r\nContent-Length: 5\r\n")]
+    for i in range(30):
+        s = connect(server.port)
+        s.sendall(begun[i % 3])
+        if i % 2:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.close()
+    assert get(server.port, "/a.txt").status == 200
+
+
+def test_a_stop_cuts_uploads_that_do_not_end(sluice_bin, site):
+    config = "drain_timeout = 2s;" + CONFIG % ("auto", site, site, site)
+    with Server(sluice_bin, config=config) as started:
+        with connect(started.port) as whole_one, connect(started.port) as stuck:
+            stuck.sendall(post("/text", "Content-Length: 10\r\n") + b"he")
+            whole_one.sendall(post("/text", "Content-Length: 10\r\n") + b"01234")
+            # Both are in hand when this one is answered.
+            assert get(started.port, "/a.txt").status == 200
+            started.process.terminate()
+            started.wait_log("stop")
+            whole_one.sendall(b"56789")
+            answer, _ = read_one(whole_one)
+            assert answer.status == 200 and answer.get("connection") == "close"
+            assert not [a for a in parse_all(read_all(stuck)[0]) if a.status == 200]
+            started.process.wait(PATIENCE_S)
 
 
 def listed(folder):
