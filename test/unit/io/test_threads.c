@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "base/thread.h"
 #include "io/backend.h"
 #include "unit.h"
 
@@ -42,11 +43,25 @@ static void say_running(struct io_loop *on, struct io_msg *msg)
 	sem_post(&running);
 }
 
+/* A loop is freed where it ran: its buffers are that thread's. */
+static void free_own(struct io_loop *own)
+{
+	io_loop_free(own);
+	assert_int_equal(base_thread_exit(), 0);
+}
+
+struct run {
+	struct io_stats stats;
+	int rc;
+};
+
 static void *run_loop(void *arg)
 {
-	int *rc = arg;
+	struct run *run = arg;
 
-	*rc = io_loop_run(loop);
+	run->rc = io_loop_run(loop);
+	io_loop_stats(loop, &run->stats);
+	free_own(loop);
 	return NULL;
 }
 
@@ -82,13 +97,12 @@ static void posts_from_threads(void)
 	pthread_t senders[SENDERS], runner;
 	unsigned names[SENDERS];
 	struct io_msg hello = {.run = say_running};
-	struct io_stats stats;
-	int rc = -1;
+	struct run run = {.rc = -1};
 
 	memset(got, 0, sizeof(got));
 	sem_init(&running, 0, 0);
 	io_post(loop, &hello);
-	pthread_create(&runner, NULL, run_loop, &rc);
+	pthread_create(&runner, NULL, run_loop, &run);
 	sem_wait(&running);
 	for (unsigned i = 0; i < SENDERS; i++) {
 		names[i] = i;
@@ -98,13 +112,10 @@ static void posts_from_threads(void)
 		pthread_join(senders[i], NULL);
 	io_loop_stop(loop);
 	pthread_join(runner, NULL);
-	assert_int_equal(rc, 0);
+	assert_int_equal(run.rc, 0);
 	for (unsigned i = 0; i < SENDERS; i++)
 		assert_int_equal(got[i], MESSAGES);
-	/* The loop's thread is gone: whoever takes over says so. */
-	loop->thread = pthread_self();
-	io_loop_stats(loop, &stats);
-	assert_int_equal(stats.posts, SENDERS * MESSAGES + 1);
+	assert_int_equal(run.stats.posts, SENDERS * MESSAGES + 1);
 }
 
 static void test_posts_from_several_threads_come_in_order(void **state)
@@ -113,7 +124,6 @@ static void test_posts_from_several_threads_come_in_order(void **state)
 		if (loop_open(engines[i]) < 0)
 			continue;
 		posts_from_threads();
-		io_loop_free(loop);
 	}
 }
 
@@ -125,6 +135,7 @@ struct player {
 };
 
 static struct player players[2];
+static pthread_barrier_t both_ended;
 
 static void play(struct io_loop *on, struct io_msg *msg)
 {
@@ -144,6 +155,9 @@ static void *run_player(void *arg)
 	struct player *me = arg;
 
 	assert_int_equal(io_loop_run(me->loop), 0);
+	/* The other may post to it until then. */
+	pthread_barrier_wait(&both_ended);
+	free_own(me->loop);
 	return NULL;
 }
 
@@ -159,16 +173,15 @@ static void test_loops_wake_each_other(void **state)
 		}
 		if (missing)
 			continue;
+		pthread_barrier_init(&both_ended, NULL, 2);
 		for (unsigned j = 0; j < 2; j++)
 			pthread_create(&threads[j], NULL, run_player, &players[j]);
 		io_post(players[0].loop, &players[0].msg);
 		for (unsigned j = 0; j < 2; j++)
 			pthread_join(threads[j], NULL);
-		for (unsigned j = 0; j < 2; j++) {
+		pthread_barrier_destroy(&both_ended);
+		for (unsigned j = 0; j < 2; j++)
 			assert_int_equal(players[j].rounds, 1000);
-			players[j].loop->thread = pthread_self();
-			io_loop_free(players[j].loop);
-		}
 	}
 }
 
