@@ -58,7 +58,10 @@ void io_defer(struct io_loop *, struct io_task *);
 /* Takes back a queued task. Harmless when idle. */
 void io_undefer(struct io_loop *, struct io_task *);
 
-/* The only call for other threads: `run` is called on the loop's thread, in order per sender. */
+/*
+ * The only call for other threads: `run` is called on the loop's thread, in order per sender, perhaps before the call
+ * returns; the loop must live until it does.
+ */
 struct io_msg {
 	struct io_msg *next;
 	void (*run)(struct io_loop *, struct io_msg *);

@@ -43,9 +43,15 @@ static void say_running(struct io_loop *on, struct io_msg *msg)
 	sem_post(&running);
 }
 
-/* A loop is freed where it ran: its buffers are that thread's. */
+static pthread_barrier_t all_posted;
+
+/*
+ * A loop is freed where it ran, for its buffers are that thread's, and when nobody is inside io_post or
+ * io_loop_stop any more.
+ */
 static void free_own(struct io_loop *own)
 {
+	pthread_barrier_wait(&all_posted);
 	io_loop_free(own);
 	assert_int_equal(base_thread_exit(), 0);
 }
@@ -100,6 +106,7 @@ static void posts_from_threads(void)
 	struct run run = {.rc = -1};
 
 	memset(got, 0, sizeof(got));
+	pthread_barrier_init(&all_posted, NULL, 2);
 	sem_init(&running, 0, 0);
 	io_post(loop, &hello);
 	pthread_create(&runner, NULL, run_loop, &run);
@@ -111,7 +118,9 @@ static void posts_from_threads(void)
 	for (unsigned i = 0; i < SENDERS; i++)
 		pthread_join(senders[i], NULL);
 	io_loop_stop(loop);
+	pthread_barrier_wait(&all_posted);
 	pthread_join(runner, NULL);
+	pthread_barrier_destroy(&all_posted);
 	assert_int_equal(run.rc, 0);
 	for (unsigned i = 0; i < SENDERS; i++)
 		assert_int_equal(got[i], MESSAGES);
@@ -135,7 +144,6 @@ struct player {
 };
 
 static struct player players[2];
-static pthread_barrier_t both_ended;
 
 static void play(struct io_loop *on, struct io_msg *msg)
 {
@@ -155,8 +163,6 @@ static void *run_player(void *arg)
 	struct player *me = arg;
 
 	assert_int_equal(io_loop_run(me->loop), 0);
-	/* The other may post to it until then. */
-	pthread_barrier_wait(&both_ended);
 	free_own(me->loop);
 	return NULL;
 }
@@ -173,13 +179,14 @@ static void test_loops_wake_each_other(void **state)
 		}
 		if (missing)
 			continue;
-		pthread_barrier_init(&both_ended, NULL, 2);
+		pthread_barrier_init(&all_posted, NULL, 3);
 		for (unsigned j = 0; j < 2; j++)
 			pthread_create(&threads[j], NULL, run_player, &players[j]);
 		io_post(players[0].loop, &players[0].msg);
+		pthread_barrier_wait(&all_posted);
 		for (unsigned j = 0; j < 2; j++)
 			pthread_join(threads[j], NULL);
-		pthread_barrier_destroy(&both_ended);
+		pthread_barrier_destroy(&all_posted);
 		for (unsigned j = 0; j < 2; j++)
 			assert_int_equal(players[j].rounds, 1000);
 	}

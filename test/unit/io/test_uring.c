@@ -3,6 +3,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,6 +316,7 @@ struct runner {
 	struct io_msg msg;
 	struct one reader;
 	pthread_t thread;
+	sem_t posted;
 	unsigned ops;
 	int rc;
 };
@@ -334,6 +336,9 @@ static void *run_loop(void *arg)
 	r->rc = io_loop_run(loop);
 	while (r->rc == 0 && (finals < r->ops || !closed_count))
 		r->rc = io_loop_turn(loop, TURN_NS);
+	/* The message may have run while its sender was still inside io_post. */
+	while (sem_wait(&r->posted) < 0)
+		;
 	io_loop_free(loop);
 	base_thread_exit();
 	return NULL;
@@ -350,6 +355,7 @@ static void test_a_loop_runs_on_another_thread_than_it_was_made_on(void **state)
 	memset(early, 0, sizeof(early));
 	finals = failures = closed_count = 0;
 	r.ops = SL_ARRAY_SIZE(early) + 1;
+	sem_init(&r.posted, 0, 0);
 	assert_true(file >= 0);
 	pair(fds);
 	one_attach(&r.reader, fds[0]);
@@ -365,6 +371,7 @@ static void test_a_loop_runs_on_another_thread_than_it_was_made_on(void **state)
 	assert_int_equal(pthread_create(&r.thread, NULL, run_loop, &r), 0);
 	assert_int_equal(write(fds[1], "qqq", 3), 3);
 	io_post(loop, &r.msg);
+	sem_post(&r.posted);
 	assert_int_equal(pthread_join(r.thread, NULL), 0);
 	assert_int_equal(r.rc, 0);
 	assert_int_equal(r.reader.finals, 1);
