@@ -364,7 +364,7 @@ void http_stream_finish(struct http_stream *s, int why)
 {
 	struct http_worker *w = s->worker;
 
-	if (s->status >= 200)
+	if (s->status)
 		HTTP_COUNT(w->counts.status[s->status / 100], 1);
 	if (why)
 		HTTP_COUNT(w->counts.aborted, 1);

@@ -149,7 +149,11 @@ static void plain_data(struct plain *p, struct buf *b)
 	p->conn.bytes_in += b->end - b->start;
 	if (p->state == PLAIN_LINGER)
 		plain_lingered(p, b);
-	if (p->state != PLAIN_OPEN) {
+	/* Who still sends while we send our last is not read for ever. */
+	if (p->state == PLAIN_ENDING && p->receiving)
+		io_cancel(&p->rd);
+	/* After a loss what follows would pass for what was lost. */
+	if (p->state != PLAIN_OPEN || p->conn.source.error) {
 		buf_unref(b);
 		return;
 	}
@@ -181,6 +185,8 @@ static void plain_received(struct io_op *op, int result)
 	}
 	if (p->state == PLAIN_LINGER && (p->eof || p->conn.source.error))
 		plain_io_close(p);
+	else if (p->state == PLAIN_LINGER)
+		plain_receive(p);
 	if (!p->waiting || p->state != PLAIN_OPEN)
 		return;
 	if (result == -ECANCELED) {
@@ -222,6 +228,8 @@ static void plain_unpull(struct conn *c, struct seg s)
 	struct plain *p = plain_of(c);
 	struct seg_chain rest = p->in;
 
+	/* Whoever waited has given the conn on. */
+	p->waiting = false;
 	p->in = (struct seg_chain){0};
 	if (s.len && seg_chain_append(&p->in, s)) {
 		seg_release(&s);

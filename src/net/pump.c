@@ -20,6 +20,16 @@ static void pump_finish(struct pump *p, int result)
 	p->done(p, result);
 }
 
+/* As pump_one. What was not sent cannot be made good: going on would leave a hole. */
+static int pump_send(struct pump *p, struct seg s)
+{
+	int err = p->frame ? p->frame(p, s) : conn_send(p->conn, s);
+
+	if (err)
+		pump_finish(p, err);
+	return err ? 1 : 0;
+}
+
 /* 0 to go on, 1 when the pump waits, is done, or was stopped. */
 static int pump_one(struct pump *p)
 {
@@ -37,8 +47,7 @@ static int pump_one(struct pump *p)
 	switch (source_pull(p->source, SL_MIN(left, PUMP_WANT_MAX), p->conn->caps, &s)) {
 	case PULL_DATA:
 		p->bytes += s.len;
-		(void)(p->frame ? p->frame(p, s) : conn_send(p->conn, s));
-		return 0;
+		return pump_send(p, s);
 	case PULL_WAIT:
 		p->state = PUMP_SOURCE;
 		return 1;

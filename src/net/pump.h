@@ -8,17 +8,18 @@
 
 /*
  * Pulls while the conn is not full, waits for whichever side is slow. Embedded by its owner, zeroed.
- * `frame`, if set, is given each segment instead of conn_send and sends it framed (chunked coding); it takes
- * the segment over.
- * done: from the top of the loop or from inside pump_start; 0 when every byte was handed to the conn, else -errno (source->error or conn->error). The source is still open: the owner asks it for trailers
- * and closes it.
+ * frame: if set, is given each segment instead of conn_send and sends it framed (chunked coding); takes the
+ * segment over; 0 or -errno.
+ * done: from the top of the loop or from inside pump_start; 0 when every byte was handed to the conn, else -errno:
+ * the source's, the conn's, frame's, or -ENODATA when the source ended before bytes_max. The source is still open: the
+ * owner asks it for trailers and closes it.
  */
 struct pump {
 	struct source *source;
 	struct conn *conn;
 	uint64_t bytes; /* pulled so far */
 	uint64_t
-		bytes_max; /* the source must not give more; UINT64_MAX: no bound. More is -EMSGSIZE */
+		bytes_max; /* what is promised; more is not pulled. PUMP_TO_END: to the source's end */
 	int (*frame)(struct pump *, struct seg);
 	void (*done)(struct pump *, int result);
 	void *owner;
@@ -27,7 +28,7 @@ struct pump {
 
 /* Sets source->wake and conn->drained. source, conn, bytes_max, frame, done and owner are set by the caller. */
 void pump_start(struct pump *);
-/* Stops moving; no done. The source stays the owner's. */
+/* Stops moving; no done. The source stays the owner's, who closes it or waits for it himself before the loop goes on. */
 void pump_stop(struct pump *);
 
 /* The owner of conn->drained forwards it here while the pump runs. */

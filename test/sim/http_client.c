@@ -225,8 +225,11 @@ static void client_received(struct counted *op, int result)
 	c->ended = result == 0;
 	client_parse(c);
 	if (c->ended) {
-		/* After a failed send the end proves nothing: the error was told there. */
-		if (!c->failed)
+		/*
+		 * After a failed send the end proves nothing: the error was told there. A body that failed may end short of
+		 * what its framing says.
+		 */
+		if (!c->failed && !c->asks[SL_MIN(c->answered, c->ask_count - 1)].broken)
 			assert_int_equal(c->parsed, c->in_len);
 		client_close(c, false);
 	} else if (c->answered == c->ask_count && !c->asks[c->answered - 1].last) {

@@ -8,7 +8,8 @@ static void body_continue(struct h1_stream *st)
 {
 	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-	if (!st->framing.expect_continue || st->continued)
+	/* Within a response it would be taken for its body. */
+	if (!st->framing.expect_continue || st->continued || st->http.responded)
 		return;
 	st->continued = true;
 	/* A body that is already here needs no invitation. */

@@ -45,7 +45,7 @@ struct h1_stream {
 	http_upgraded *upgraded;
 	uint64_t end_mark; /* where it ends in the conn's output */
 	int why;
-	bool keep_alive, chunk_out, complete, gone_told;
+	bool keep_alive, chunk_out, complete;
 };
 
 /* Bytes that were pulled and not yet consumed; a SEG_MEM without what it need not say. */

@@ -189,10 +189,17 @@ static void respond_pumped(struct pump *pump, int result)
 		result = respond_end_chunks(st);
 	source_close(st->response, result);
 	st->response = NULL;
-	if (result)
+	/* Only the end of the connection tells the end of this body: a reset must tell the cut. */
+	bool bare = !st->chunk_out && pump->bytes_max == PUMP_TO_END;
+	if (result && (bare || st->h1->conn->error)) {
 		h1_fail(st->h1, result);
-	else
-		respond_complete(st);
+		return;
+	}
+	/* Otherwise its framing shows the cut, and the responses before it still arrive. */
+	if (result)
+		st->keep_alive = false;
+	st->why = result;
+	respond_complete(st);
 }
 
 static void respond_start_body(struct h1_stream *st, const struct http_head *head,

@@ -308,7 +308,7 @@ static void h1_reap(struct h1_conn *h1)
 		struct h1_stream *st = h1->flushing;
 		h1->flushing = st->next;
 		h1->flushing_count--;
-		stream_finish(st, 0);
+		stream_finish(st, st->why);
 	}
 }
 
@@ -337,7 +337,8 @@ void h1_fail(struct h1_conn *h1, int why)
 		}
 	}
 	for (struct h1_stream *f = h1->flushing; f; f = f->next)
-		f->why = f->end_mark <= h1->conn->bytes_out ? 0 : why;
+		if (!f->why && f->end_mark > h1->conn->bytes_out)
+			f->why = why;
 	h1_closing(h1, why);
 }
 
@@ -367,10 +368,10 @@ static void h1_closed(void *consumer)
 	}
 	h1_set_state(h1, H1_CLOSED);
 	if (st && st->http.generation && !st->http.responded) {
-		if (st->http.handler && st->http.handler->gone && !st->gone_told) {
-			st->gone_told = true;
+		/* A handler that waits for the body learns of the end there. */
+		h1_body_wake(st);
+		if (!st->http.responded && st->http.handler && st->http.handler->gone)
 			st->http.handler->gone(&st->http);
-		}
 		return;
 	}
 	h1->stream = NULL;
@@ -398,14 +399,22 @@ static void h1_hand_over(struct h1_conn *h1)
 
 /* Timers. */
 
+/* Everything was answered and has left. */
+static bool h1_is_idle(const struct h1_conn *h1)
+{
+	return h1->state == H1_IDLE && !h1->flushing;
+}
+
 static uint32_t h1_progress(const struct h1_conn *h1)
 {
 	return (uint32_t)(h1->conn->bytes_in + h1->conn->bytes_out);
 }
 
+/* Before its answer, or inside it: the peer has all that there is, and owes nothing. */
 static bool h1_waits_for_handler(const struct h1_conn *h1)
 {
-	return h1->state == H1_OPEN && !h1->stream->body_waiting && !h1->conn->queued;
+	return (h1->state == H1_OPEN || h1->state == H1_BODY) && !h1->stream->body_waiting &&
+	       !h1->conn->queued;
 }
 
 static void h1_arm_stall(struct h1_conn *h1)
@@ -454,7 +463,7 @@ static void h1_set_timer(struct h1_conn *h1)
 {
 	struct io_loop *loop = h1->worker->loop;
 
-	if (h1->state == H1_IDLE && !h1->flushing) {
+	if (h1_is_idle(h1)) {
 		h1->timer_kind = H1_TIMER_IDLE;
 		io_timer_set(loop, &h1->timer, h1_limits(h1)->idle_timeout_ms);
 	} else if (h1->state == H1_HEAD) {
@@ -490,7 +499,7 @@ static bool h1_advance(struct h1_conn *h1)
 
 static void h1_list(struct h1_conn *h1)
 {
-	bool idle = h1->state == H1_IDLE && !h1->flushing;
+	bool idle = h1_is_idle(h1);
 
 	if (idle != h1->idle) {
 		h1->idle = idle;
@@ -535,6 +544,9 @@ static void h1_settle(struct h1_conn *h1)
 		else if (h1->state == H1_LAST || (h1->state == H1_IDLE && h1->worker->draining))
 			h1_closing(h1, h1->client_last && !h1->in.len ? CONN_DONE : CONN_LINGER);
 	}
+	/* Nothing else would tell that the peer went away; what comes instead is the next reader's. */
+	if (h1_waits_for_handler(h1))
+		(void)h1_fill(h1);
 	h1_list(h1);
 	h1_set_timer(h1);
 }
