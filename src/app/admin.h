@@ -14,8 +14,7 @@
  * APP_ADMIN_LINE_BYTES with it. The answer is "ok\n" or "error\n" and then text until the end of the connection,
  * which is empty or ends in '\n'. Commands:
  *
- *   status        text, as status_render
- *   status json   JSON
+ *   status        text; with another word (json, prometheus) in that format: handler/status.h
  *   reload        the answer comes when every worker has the new configuration; error: the lines of
  *                 struct app_errors, and the old one stays
  *   stop          drains and ends; the answer comes at once

@@ -79,7 +79,7 @@ static void admin_answer(struct app_admin_client *c, bool ok, struct str text)
 
 /* Commands. */
 
-static void admin_status(struct app_admin_client *c, bool json)
+static void admin_status(struct app_admin_client *c, enum status_format format)
 {
 	struct status_snapshot snapshot = {0};
 	struct arena arena;
@@ -87,7 +87,7 @@ static void admin_status(struct app_admin_client *c, bool json)
 	arena_init(&arena, 0);
 	struct str text = app_collect(c->admin->server, &arena, &snapshot)
 				? STR_NONE
-				: status_render(&snapshot, json, &arena);
+				: status_render(&snapshot, format, &arena);
 	if (text.p)
 		admin_answer(c, true, text);
 	else
@@ -108,10 +108,12 @@ static void admin_reload(struct app_admin_client *c)
 static void admin_command(struct app_admin_client *c, struct str line)
 {
 	log_debug("admin socket: %.*s", STR_ARG(line));
-	if (str_eq(line, STR("status"))) {
-		admin_status(c, false);
-	} else if (str_eq(line, STR("status json"))) {
-		admin_status(c, true);
+	struct str word = STR("status ");
+	int format =
+		str_starts(line, word) ? status_format_parse(str_skip(line, word.len)) : -EINVAL;
+
+	if (str_eq(line, STR("status")) || format >= 0) {
+		admin_status(c, format >= 0 ? (enum status_format)format : STATUS_TEXT);
 	} else if (str_eq(line, STR("reload"))) {
 		admin_reload(c);
 	} else if (str_eq(line, STR("stop"))) {
@@ -120,7 +122,7 @@ static void admin_command(struct app_admin_client *c, struct str line)
 	} else {
 		admin_answer(
 			c, false,
-			STR("unknown command: expected status, status json, reload or stop\n"));
+			STR("unknown command: expected status, status json, status prometheus, reload or stop\n"));
 	}
 }
 

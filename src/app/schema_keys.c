@@ -295,7 +295,7 @@ static const struct schema_key keys_route[] = {
 	{"respond", SCHEMA_BLOCK, .block = &block_respond, .doc = "Answer with a text"},
 	{"redirect", SCHEMA_BLOCK, .block = &block_redirect, .doc = "Send clients elsewhere"},
 	{"status", SCHEMA_BOOL, SCHEMA_AT(struct spec_route, has_status),
-	 .doc = "Show what the server knows of itself, as text or JSON"},
+	 .doc = "Show what the server knows of itself, as text, JSON (`?format=json`) or for Prometheus (`?format=prometheus`)"},
 	{"exact", SCHEMA_BOOL, .def = "false", SCHEMA_AT(struct spec_route, route.exact),
 	 .doc = "Match the path itself and nothing below it"},
 	{"methods", SCHEMA_FLAGS, .words = words_method,

@@ -14,11 +14,14 @@ int app_collect(void *server, struct arena *arena, struct status_snapshot *out)
 	struct status_counts *counts =
 		arena_zalloc(arena, s->worker_count * sizeof(struct status_counts));
 
-	if (!counts)
+	struct hist *request_ns = arena_zalloc(arena, sizeof(*request_ns));
+
+	if (!counts || !request_ns)
 		return -ENOMEM;
 	for (unsigned i = 0; i < s->worker_count; i++) {
 		struct app_worker *w = &s->workers[i];
 		status_counts_read(&counts[i], &w->http.counts);
+		hist_merge(request_ns, &w->http.request_ns);
 		if (w->hands)
 			counts[i].refused +=
 				atomic_load_explicit(&w->hands->refused, memory_order_relaxed);
@@ -37,6 +40,7 @@ int app_collect(void *server, struct arena *arena, struct status_snapshot *out)
 	out->draining = atomic_load_explicit(&s->draining, memory_order_relaxed);
 	out->log_lines_lost = log_lost();
 	out->workers = counts;
+	out->request_ns = request_ns;
 	out->worker_count = s->worker_count;
 	return 0;
 }

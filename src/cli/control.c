@@ -10,7 +10,7 @@
 
 struct control {
 	const char *file, *admin;
-	bool json;
+	const char *format;
 };
 
 static const struct cli_option options[] = {
@@ -27,6 +27,7 @@ static const struct cli_option status_options[] = {
 	{CLI_KEY_ADMIN, "admin", "ADDR",
 	 "its admin socket, as unix:/run/sluice.sock, in place of a configuration"},
 	{CLI_KEY_JSON, "json", NULL, "as JSON"},
+	{CLI_KEY_PROMETHEUS, "prometheus", NULL, "in the text format of Prometheus"},
 	{0, NULL, NULL, NULL},
 };
 
@@ -39,7 +40,7 @@ static bool take(void *owner, int key, const char *arg)
 	else if (key == CLI_KEY_ADMIN)
 		control->admin = arg;
 	else
-		control->json = true;
+		control->format = key == CLI_KEY_JSON ? " json" : " prometheus";
 	return true;
 }
 
@@ -126,7 +127,7 @@ static int control_by(const struct cli_command *command, int argc, char **argv, 
 
 	if (done != CLI_OK)
 		return done;
-	snprintf(words, sizeof(words), "%s%s", command->name, control.json ? " json" : "");
+	snprintf(words, sizeof(words), "%s%s", command->name, control.format ? control.format : "");
 	if (!control.admin)
 		return by_config(&control, words, number);
 	if (net_addr_parse(str_from(control.admin), &admin, why, sizeof(why)) < 0)
@@ -151,7 +152,7 @@ static int run_stop(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_status = {
 	.name = "status",
-	.args = "[-c FILE] [--json]",
+	.args = "[-c FILE] [--json | --prometheus]",
 	.summary = "show what the running server knows of itself",
 	.options = status_options,
 	.run = run_status,

@@ -3,12 +3,18 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/source.h"
 #include "handler/reply.h"
+#include "observe/metric.h"
 
 #define STATUS_BYTES_MAX (1024u * 1024)
+
+_Static_assert(sizeof(struct status_counts) == sizeof(struct http_counts),
+	       "every counter is shown");
 
 void status_counts_read(struct status_counts *to, const struct http_counts *from)
 {
@@ -28,26 +34,42 @@ void status_counts_read(struct status_counts *to, const struct http_counts *from
 #undef READ
 }
 
-/* The counters by name: one table for text and JSON. */
+/* The counters by name: one table for all formats. A row without a family belongs to the one before it. */
 static const struct {
 	const char *name;
 	size_t offset;
+	const char *family, *labels;
+	enum metric_kind kind;
+	const char *help;
 } rows[] = {
-	{"connections", offsetof(struct status_counts, connections)},
-	{"connections_active", offsetof(struct status_counts, connections_active)},
-	{"connections_idle", offsetof(struct status_counts, connections_idle)},
-	{"requests", offsetof(struct status_counts, requests)},
-	{"requests_active", offsetof(struct status_counts, requests_active)},
-	{"bytes_in", offsetof(struct status_counts, bytes_in)},
-	{"bytes_out", offsetof(struct status_counts, bytes_out)},
-	{"refused", offsetof(struct status_counts, refused)},
-	{"timeouts", offsetof(struct status_counts, timeouts)},
-	{"aborted", offsetof(struct status_counts, aborted)},
-	{"responses_1xx", offsetof(struct status_counts, status[1])},
-	{"responses_2xx", offsetof(struct status_counts, status[2])},
-	{"responses_3xx", offsetof(struct status_counts, status[3])},
-	{"responses_4xx", offsetof(struct status_counts, status[4])},
-	{"responses_5xx", offsetof(struct status_counts, status[5])},
+#define ROW(member) #member, offsetof(struct status_counts, member)
+#define STATUS_ROW(n) "responses_" #n "xx", offsetof(struct status_counts, status[n])
+	{ROW(connections), "sluice_http_connections_total", NULL, METRIC_COUNTER,
+	 "Connections taken."},
+	{ROW(connections_active), "sluice_http_connections_active", NULL, METRIC_GAUGE,
+	 "Connections now."},
+	{ROW(connections_idle), "sluice_http_connections_idle", NULL, METRIC_GAUGE,
+	 "Connections between requests now."},
+	{ROW(requests), "sluice_http_requests_total", NULL, METRIC_COUNTER, "Requests routed."},
+	{ROW(requests_active), "sluice_http_requests_active", NULL, METRIC_GAUGE, "Requests now."},
+	{ROW(bytes_in), "sluice_http_request_body_bytes_total", NULL, METRIC_COUNTER,
+	 "Bytes of request bodies."},
+	{ROW(bytes_out), "sluice_http_response_body_bytes_total", NULL, METRIC_COUNTER,
+	 "Bytes of response bodies."},
+	{ROW(refused), "sluice_http_refused_total", NULL, METRIC_COUNTER,
+	 "Connections refused for want of room."},
+	{ROW(timeouts), "sluice_http_timeouts_total", NULL, METRIC_COUNTER,
+	 "Connections ended by a timeout."},
+	{ROW(aborted), "sluice_http_aborted_total", NULL, METRIC_COUNTER,
+	 "Responses that did not leave whole."},
+	{STATUS_ROW(1), "sluice_http_responses_total", "class=\"1xx\"", METRIC_COUNTER,
+	 "Responses by class of status."},
+	{STATUS_ROW(2), NULL, "class=\"2xx\"", METRIC_COUNTER, NULL},
+	{STATUS_ROW(3), NULL, "class=\"3xx\"", METRIC_COUNTER, NULL},
+	{STATUS_ROW(4), NULL, "class=\"4xx\"", METRIC_COUNTER, NULL},
+	{STATUS_ROW(5), NULL, "class=\"5xx\"", METRIC_COUNTER, NULL},
+#undef ROW
+#undef STATUS_ROW
 };
 
 static uint64_t row_value(const struct status_counts *counts, unsigned row)
@@ -58,7 +80,7 @@ static uint64_t row_value(const struct status_counts *counts, unsigned row)
 	return value;
 }
 
-void status_counts_add(struct status_counts *into, const struct status_counts *from)
+static void status_counts_add(struct status_counts *into, const struct status_counts *from)
 {
 	into->status[0] += from->status[0];
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(rows); i++) {
@@ -72,6 +94,14 @@ static void put_counts(struct json *json, const struct status_counts *counts)
 {
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(rows); i++)
 		json_u64(json, rows[i].name, row_value(counts, i));
+}
+
+/* Parts of a thousand, so that the names are whole numbers. */
+static const unsigned quantiles[] = {500, 900, 990};
+
+static uint64_t request_us(const struct status_snapshot *snapshot, unsigned per_mille)
+{
+	return hist_quantile(snapshot->request_ns, per_mille / 1000.0) / CLOCK_NS_PER_US;
 }
 
 static void render_json(struct text *text, const struct status_snapshot *snapshot,
@@ -97,6 +127,15 @@ static void render_json(struct text *text, const struct status_snapshot *snapsho
 	json_close(&json);
 	json_open_object(&json, "total");
 	put_counts(&json, total);
+	json_close(&json);
+	json_open_object(&json, "request_us");
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(quantiles); i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "p%u", quantiles[i] / 10);
+		json_u64(&json, name, request_us(snapshot, quantiles[i]));
+	}
+	json_u64(&json, "max", snapshot->request_ns->max / CLOCK_NS_PER_US);
 	json_close(&json);
 	json_open_array(&json, "workers");
 	for (unsigned i = 0; i < snapshot->worker_count; i++) {
@@ -133,9 +172,70 @@ static void render_text(struct text *text, const struct status_snapshot *snapsho
 		    snapshot->worker_count, snapshot->log_lines_lost, snapshot->access_lines_lost);
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(rows); i++)
 		text_printf(text, "%s %" PRIu64 "\n", rows[i].name, row_value(total, i));
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(quantiles); i++)
+		text_printf(text, "request_us_p%u %" PRIu64 "\n", quantiles[i] / 10,
+			    request_us(snapshot, quantiles[i]));
+	text_printf(text, "request_us_max %" PRIu64 "\n",
+		    (uint64_t)(snapshot->request_ns->max / CLOCK_NS_PER_US));
 }
 
-struct str status_render(const struct status_snapshot *snapshot, bool json, struct arena *arena)
+static void put_metric(struct text *text, const char *name, enum metric_kind kind, const char *help,
+		       uint64_t value)
+{
+	metric_family(text, name, kind, help);
+	metric_value(text, name, NULL, value);
+}
+
+static void render_prometheus(struct text *text, const struct status_snapshot *snapshot,
+			      const struct status_counts *total)
+{
+	const char *family = NULL;
+
+	metric_family(text, "sluice_info", METRIC_GAUGE, "What runs; always 1.");
+	text_printf(text, "sluice_info{version=\"%.*s\",engine=\"%.*s\"} 1\n",
+		    STR_ARG(snapshot->version), STR_ARG(snapshot->engine));
+	put_metric(text, "sluice_start_time_seconds", METRIC_GAUGE, "When it started.",
+		   (uint64_t)snapshot->started_unix_s);
+	put_metric(text, "sluice_workers", METRIC_GAUGE, "Workers.", snapshot->worker_count);
+	put_metric(text, "sluice_draining", METRIC_GAUGE, "1 while it ends.", snapshot->draining);
+	put_metric(text, "sluice_config_generation", METRIC_GAUGE,
+		   "1 at start, one more with each reload.", snapshot->config_generation);
+	put_metric(text, "sluice_config_load_time_seconds", METRIC_GAUGE,
+		   "When the configuration was taken.", (uint64_t)snapshot->config_loaded_unix_s);
+	put_metric(text, "sluice_log_lines_lost_total", METRIC_COUNTER,
+		   "Lines that the log could not take.", snapshot->log_lines_lost);
+	put_metric(text, "sluice_access_log_lines_lost_total", METRIC_COUNTER,
+		   "Lines that the access log could not take.", snapshot->access_lines_lost);
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(rows); i++) {
+		if (rows[i].family)
+			metric_family(text, rows[i].family, rows[i].kind, rows[i].help);
+		family = rows[i].family ? rows[i].family : family;
+		metric_value(text, family, rows[i].labels, row_value(total, i));
+	}
+	metric_family(text, "sluice_http_request_seconds", METRIC_HIST,
+		      "From the first byte of a request until its answer has left.");
+	metric_times(text, "sluice_http_request_seconds", snapshot->request_ns);
+}
+
+static const struct {
+	struct str name, type;
+	void (*render)(struct text *, const struct status_snapshot *, const struct status_counts *);
+} formats[] = {
+	[STATUS_TEXT] = {STR("text"), STR("text/plain; charset=utf-8"), render_text},
+	[STATUS_JSON] = {STR("json"), STR("application/json"), render_json},
+	[STATUS_PROMETHEUS] = {STR("prometheus"), STR(METRIC_TYPE), render_prometheus},
+};
+
+int status_format_parse(struct str name)
+{
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(formats); i++)
+		if (str_eq(name, formats[i].name))
+			return (int)i;
+	return -EINVAL;
+}
+
+struct str status_render(const struct status_snapshot *snapshot, enum status_format format,
+			 struct arena *arena)
 {
 	struct status_counts total = {0};
 	struct text text;
@@ -143,14 +243,35 @@ struct str status_render(const struct status_snapshot *snapshot, bool json, stru
 	for (unsigned i = 0; i < snapshot->worker_count; i++)
 		status_counts_add(&total, &snapshot->workers[i]);
 	text_init(&text, STATUS_BYTES_MAX);
-	if (json)
-		render_json(&text, snapshot, &total);
-	else
-		render_text(&text, snapshot, &total);
+	formats[format].render(&text, snapshot, &total);
 	struct str out = text.full ? STR_NONE : arena_dup(arena, text_str(&text));
 
 	text_free(&text);
 	return out;
+}
+
+/* Prometheus asks for text/plain as well; the version of its format tells it from a browser. */
+static bool asks_as_prometheus(const struct http_stream *s)
+{
+	struct str value;
+	unsigned at = 0;
+
+	while (http_fields_next(&s->request.fields, HTTP_ACCEPT, &at, &value))
+		if (str_find(value, STR("version=0.0.4")) >= 0 ||
+		    str_find(value, STR("application/openmetrics-text")) >= 0)
+			return true;
+	return false;
+}
+
+static enum status_format status_format_of(const struct http_stream *s)
+{
+	int named = status_format_parse(reply_query_value(s->request.query, STR("format")));
+
+	if (named >= 0)
+		return (enum status_format)named;
+	if (asks_as_prometheus(s))
+		return STATUS_PROMETHEUS;
+	return reply_wants_json(s) ? STATUS_JSON : STATUS_TEXT;
 }
 
 static void *status_attach(const void *config, struct http_worker *worker)
@@ -166,18 +287,17 @@ static int status_open(void *state, struct http_stream *s)
 {
 	const struct status_config *config = state;
 	struct status_snapshot snapshot = {0};
-	bool json = reply_wants_json(s);
+	enum status_format format = status_format_of(s);
 	int error = config->collect(config->owner, s->arena, &snapshot);
 
 	if (error < 0)
 		return error;
-	struct str text = status_render(&snapshot, json, s->arena);
+	struct str text = status_render(&snapshot, format, s->arena);
 	struct source_seg *body = arena_alloc(s->arena, sizeof(*body));
 	struct http_head head = {.status = 200, .content_length = (int64_t)text.len};
-	struct str type = json ? STR("application/json") : STR("text/plain; charset=utf-8");
 
 	if (!text.p || !body ||
-	    http_fields_add(&head.fields, s->arena, HTTP_CONTENT_TYPE, type) < 0 ||
+	    http_fields_add(&head.fields, s->arena, HTTP_CONTENT_TYPE, formats[format].type) < 0 ||
 	    http_fields_add(&head.fields, s->arena, HTTP_VARY, STR("Accept")) < 0 ||
 	    http_fields_add(&head.fields, s->arena, HTTP_CACHE_CONTROL, STR("no-store")) < 0)
 		return -ENOMEM;

@@ -1,4 +1,4 @@
-/* internal: the handler that shows what the server knows of itself, as JSON or as text. */
+/* internal: the handler that shows what the server knows of itself, as text, JSON or for Prometheus. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SLUICE_HANDLER_STATUS_H
 #define SLUICE_HANDLER_STATUS_H
@@ -30,7 +30,16 @@ struct status_snapshot {
 	uint8_t draining;
 	const struct status_counts *workers;
 	unsigned worker_count;
+	const struct hist *request_ns; /* http_worker.request_ns, of all workers */
 };
+
+enum status_format {
+	STATUS_TEXT, /* "name value" lines */
+	STATUS_JSON, /* one object and a newline */
+	STATUS_PROMETHEUS,
+};
+/* "text", "json" or "prometheus": the format, or -EINVAL. */
+int status_format_parse(struct str);
 
 /* Immutable and outlives every attach. */
 struct status_config {
@@ -41,15 +50,13 @@ struct status_config {
 
 /* Reads the atomics of one worker. */
 void status_counts_read(struct status_counts *, const struct http_counts *);
-/* Adds `from`; for sums over workers. */
-void status_counts_add(struct status_counts *into, const struct status_counts *from);
-/*
- * The whole document, as JSON with a newline or as "name value" lines: for the handler, and for the admin
- * socket. STR_NONE on exhaustion.
- */
-struct str status_render(const struct status_snapshot *, bool json, struct arena *);
+/* The whole document: for the handler, and for the admin socket. STR_NONE on exhaustion. */
+struct str status_render(const struct status_snapshot *, enum status_format, struct arena *);
 
-/* Its config is a struct status_config. JSON when Accept prefers it or with ?format=json; text otherwise. */
+/*
+ * Its config is a struct status_config. The format is that of ?format=, else what Accept prefers (Prometheus names
+ * its own), else text.
+ */
 extern const struct handler_ops status_handler;
 
 #endif

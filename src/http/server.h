@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hist.h"
 #include "base/list.h"
 #include "http/date.h"
 #include "http/router.h"
@@ -63,6 +64,11 @@ struct http_worker {
 	uint32_t connections, connections_max; /* 0: no bound but the descriptors */
 	bool draining;
 	struct http_counts counts;
+	/*
+	 * Answers, by the nanoseconds from the first byte of the request until the last of the response left, as the loop's
+	 * clock has them: it ticks once a turn.
+	 */
+	struct hist request_ns;
 	http_log_fn *log; /* NULL: off */
 	void *owner;      /* the program's worker */
 	unsigned index;

@@ -364,8 +364,10 @@ void http_stream_finish(struct http_stream *s, int why)
 {
 	struct http_worker *w = s->worker;
 
-	if (s->status)
+	if (s->status) {
 		HTTP_COUNT(w->counts.status[s->status / 100], 1);
+		hist_add(&w->request_ns, io_now_ns(w->loop) - s->began_ns);
+	}
 	if (why)
 		HTTP_COUNT(w->counts.aborted, 1);
 	HTTP_COUNT(w->counts.bytes_out, s->body_bytes_out);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* respond, redirect and status. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,12 +128,16 @@ static void test_redirect_targets_are_checked(void **state)
 }
 
 static struct status_counts counts[2];
+static struct hist request_ns;
 
 static int collect(void *owner, struct arena *arena, struct status_snapshot *out)
 {
 	struct harness *harness = owner;
 
 	status_counts_read(&counts[0], &harness->worker.counts);
+	memset(&request_ns, 0, sizeof(request_ns));
+	hist_merge(&request_ns, &harness->worker.request_ns);
+	hist_add(&request_ns, 7000000);
 	*out = (struct status_snapshot){
 		.version = STR("9.9"),
 		.engine = STR("epoll"),
@@ -144,6 +149,7 @@ static int collect(void *owner, struct arena *arena, struct status_snapshot *out
 		.config_file = STR("/etc/\"odd\"\n.conf"),
 		.workers = counts,
 		.worker_count = 2,
+		.request_ns = &request_ns,
 	};
 	return 0;
 }
@@ -160,6 +166,7 @@ static void test_status(void **state)
 	assert_non_null(strstr((char *)reply->body, "version 9.9\n"));
 	assert_non_null(strstr((char *)reply->body, "\nrequests 1001\n"));
 	assert_non_null(strstr((char *)reply->body, "\nresponses_5xx 100\n"));
+	assert_non_null(strstr((char *)reply->body, "\nrequest_us_max 7000\n"));
 	assert_non_null(strstr((char *)reply->body, "\naccess_lines_lost 12\n"));
 	assert_non_null(strstr((char *)reply->body, "\nconfig_file /etc/\"odd\"\\n.conf\n"));
 	reply_free(reply);
@@ -170,6 +177,41 @@ static void test_status(void **state)
 	assert_non_null(strstr((char *)reply->body, "\"generation\":3"));
 	assert_non_null(strstr((char *)reply->body, "\"access_lines_lost\":12"));
 	assert_non_null(strstr((char *)reply->body, "\"requests\":1002"));
+	assert_non_null(strstr((char *)reply->body, "\"max\":7000"));
+	reply_free(reply);
+}
+
+static void test_status_for_prometheus(void **state)
+{
+	const struct status_config config = {.collect = collect, .owner = &h};
+	static const char *const asks[][2] = {
+		{"/?format=prometheus", NULL},
+		{"/", "Accept: application/openmetrics-text;version=1.0.0;q=0.5,"
+		      "text/plain;version=0.0.4;q=0.3,*/*;q=0.1\r\n"},
+	};
+
+	counts[1] = (struct status_counts){.requests = 1000, .status = {0, 0, 900, 0, 0, 100}};
+	harness_start(&h, &status_handler, &config, NULL);
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(asks); i++) {
+		struct reply *reply = harness_ask(&h, "GET", asks[i][0], asks[i][1]);
+		const char *body = (const char *)reply->body;
+		char line[100];
+
+		assert_string_equal(reply_field(reply, "content-type"),
+				    "text/plain; version=0.0.4; charset=utf-8");
+		assert_non_null(
+			strstr(body, "\nsluice_info{version=\"9.9\",engine=\"epoll\"} 1\n"));
+		snprintf(line, sizeof(line), "\nsluice_http_requests_total %u\n", 1001 + i);
+		assert_non_null(strstr(body, line));
+		assert_non_null(strstr(body, "\nsluice_http_responses_total{class=\"5xx\"} 100\n"));
+		/* This answer is not finished: the one that collect adds, and the ones before. */
+		snprintf(line, sizeof(line), "\nsluice_http_request_seconds_count %u\n", 1 + i);
+		assert_non_null(strstr(body, line));
+		reply_free(reply);
+	}
+	/* What is not known is the usual text. */
+	struct reply *reply = harness_ask(&h, "GET", "/?format=xml", NULL);
+	assert_string_equal(reply_field(reply, "content-type"), "text/plain; charset=utf-8");
 	reply_free(reply);
 }
 
@@ -184,6 +226,7 @@ int main(void)
 		TEST(test_redirect),
 		TEST(test_redirect_targets_are_checked),
 		TEST(test_status),
+		TEST(test_status_for_prometheus),
 	};
 
 	return RUN_OVER_WIRES(tests);
