@@ -43,18 +43,21 @@ static bool accept_starved(struct app_door *door)
 	struct app_server *s = door->owner;
 	struct app_worker *most = NULL;
 	uint64_t idle = 0;
+	bool waiting = false;
 
 	for (unsigned i = 0; i < s->worker_count; i++) {
 		struct app_worker *w = &s->workers[i];
 		uint64_t n = atomic_load_explicit(&w->http.counts.connections_idle,
 						  memory_order_relaxed);
+		waiting |= app_worker_waiting(w) > 0;
 		if (n > idle && !w->quits) {
 			idle = n;
 			most = w;
 		}
 	}
+	/* Workers have not seen the last ones yet, and will close idle ones to take them. */
 	if (!most)
-		return false;
+		return waiting;
 	if (!atomic_exchange(&most->sparing, true))
 		app_worker_order(most, APP_ORDER_SPARE);
 	return true;

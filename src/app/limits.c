@@ -29,7 +29,9 @@ void app_limits_connections(const struct app_server *s, struct app_config *confi
 	struct rlimit limit;
 	uint64_t workers = s->worker_count;
 
-	if (config->http->limits.connections_max || getrlimit(RLIMIT_NOFILE, &limit))
+	uint32_t *max = &config->http->limits.connections_max;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return;
 	uint64_t all = limit.rlim_cur;
 	if (config->engine == IO_ENGINE_SELECT)
@@ -39,9 +41,15 @@ void app_limits_connections(const struct app_server *s, struct app_config *confi
 	uint64_t left = all > own ? all - own : 0;
 	uint64_t files = SL_MIN(left / LIMITS_FILES_SHARE, workers * LIMITS_FILES_MAX);
 	uint64_t each = SL_MIN((left - files) / workers, UINT32_MAX);
-	config->http->limits.connections_max = each ? (uint32_t)each : 1;
+	each = each ? each : 1;
+	if (*max > each)
+		log_warn("`connections` is %u, but %llu open files leave room for %llu in each "
+			 "worker; raise the limit (ulimit -n, LimitNOFILE=)",
+			 *max, (unsigned long long)all, (unsigned long long)each);
+	if (!*max || *max > each)
+		*max = (uint32_t)each;
 	log_debug("room for %u connections a worker: of %llu open files %llu are kept for files "
 		  "that are served, and %llu for the server itself",
-		  config->http->limits.connections_max, (unsigned long long)all,
-		  (unsigned long long)files, (unsigned long long)own);
+		  *max, (unsigned long long)all, (unsigned long long)files,
+		  (unsigned long long)own);
 }

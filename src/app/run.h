@@ -95,7 +95,7 @@ void app_announce(struct app_server *);
 
 /* limits.c: raises the soft limit of open files to the hard one. */
 void app_limits_raise(void);
-/* Where the configuration leaves it open: how many connections a worker takes, by the limit of open files. */
+/* How many connections a worker takes: as configured, and not more than the limit of open files has room for. */
 void app_limits_connections(const struct app_server *, struct app_config *);
 
 /* reload.c: the steps of a change. Each: 0, or -errno with a sentence in change.why. */

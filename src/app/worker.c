@@ -83,11 +83,16 @@ bool app_worker_hand(struct app_worker *w, int fd, unsigned number)
 	return true;
 }
 
+uint32_t app_worker_waiting(const struct app_worker *w)
+{
+	return atomic_load_explicit(&w->hands->head, memory_order_relaxed) -
+	       atomic_load_explicit(&w->hands->tail, memory_order_relaxed);
+}
+
 uint64_t app_worker_load(const struct app_worker *w)
 {
 	return atomic_load_explicit(&w->http.counts.connections_active, memory_order_relaxed) +
-	       (uint32_t)(atomic_load_explicit(&w->hands->head, memory_order_relaxed) -
-			  atomic_load_explicit(&w->hands->tail, memory_order_relaxed));
+	       app_worker_waiting(w);
 }
 
 /* The end. */

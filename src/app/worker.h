@@ -98,7 +98,8 @@ void app_worker_order(struct app_worker *, enum app_order);
  * `fd` is still the caller's.
  */
 bool app_worker_hand(struct app_worker *, int fd, unsigned number);
-/* Connections that it has or will have soon. Any thread. */
+/* Connections that were handed over and that it has not taken yet; and those with the ones that it has. Any thread. */
+uint32_t app_worker_waiting(const struct app_worker *);
 uint64_t app_worker_load(const struct app_worker *);
 
 #endif
