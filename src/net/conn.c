@@ -319,7 +319,8 @@ static ssize_t plain_send_mem(struct plain *p)
 	struct iovec iov[PLAIN_IOV];
 	bool file;
 	unsigned n = plain_gather(p, iov, &file);
-	ssize_t sent = io_try_send(&p->fd, iov, n, file ? IO_SEND_NOW | IO_SEND_MORE : 0);
+	bool more = file || p->conn.last;
+	ssize_t sent = io_try_send(&p->fd, iov, n, more ? IO_SEND_NOW | IO_SEND_MORE : 0);
 
 	if (sent == -EAGAIN)
 		return plain_sleep(p, IO_SEND);

@@ -50,6 +50,9 @@ struct conn {
 	int error; /* first failure to send (-errno), or 0: then sends are swallowed and released */
 	uint8_t caps;         /* seg kinds that are sent without copying */
 	uint8_t want_drained; /* see conn_want_drained */
+	/* Set by the owner: nothing follows what is queued, and conn_close comes when it has left. FIN then rides on
+	 * the last segment. */
+	uint8_t last;
 };
 
 #define CONN_AHEAD_BYTES 65536

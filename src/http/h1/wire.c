@@ -517,6 +517,7 @@ static bool h1_flush(struct h1_conn *h1)
 	if (h1->state == H1_CLOSING || h1->state == H1_CLOSED)
 		return false;
 	bool blocked = h1_blocked(h1);
+	h1->conn->last = h1->state == H1_LAST;
 	conn_flush(h1->conn);
 	h1_reap(h1);
 	return blocked && !h1_blocked(h1);
