@@ -197,20 +197,6 @@ void hook_redirect_end(struct schema_run *run, const struct ucl_node *node, void
 			     "\"redirect\" has no \"to\": say where to send clients");
 }
 
-/* A token of RFC 9110 section 5.6.2. */
-static bool is_field_name(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		char c = s.p[i];
-		bool alnum =
-			(c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-
-		if (!alnum && (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c)))
-			return false;
-	}
-	return s.len > 0;
-}
-
 /* Fields that say how a message is framed or what its body is: a fixed text would lie. */
 static bool is_ours(enum http_name id)
 {
@@ -234,7 +220,7 @@ void hook_header(struct schema_run *run, const struct ucl_node *node, void *targ
 	struct spec_field *field;
 
 	hook_text(run, node, target);
-	if (!is_field_name(node->key)) {
+	if (!http_field_name_valid(node->key)) {
 		schema_error(run, node->key_at, "\"%s\" is not the name of a field",
 			     schema_show(node->key).text);
 		return;

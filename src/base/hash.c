@@ -212,13 +212,3 @@ void *hash_del(struct hash *h, struct str key)
 	h->count--;
 	return value;
 }
-
-bool hash_each(const struct hash *h, uint32_t *at, struct hash_slot **slot)
-{
-	while (h->slots && *at <= h->mask) {
-		*slot = &h->slots[(*at)++];
-		if ((*slot)->hash)
-			return true;
-	}
-	return false;
-}

@@ -35,7 +35,5 @@ void *hash_get_hashed(const struct hash *, struct str key, uint64_t hash);
 int hash_put(struct hash *, struct str key, void *value);
 /* The removed value, or NULL. */
 void *hash_del(struct hash *, struct str key);
-/* Visits all: start with *at = 0; false at the end. The table must not change between calls. */
-bool hash_each(const struct hash *, uint32_t *at, struct hash_slot **slot);
 
 #endif

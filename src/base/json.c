@@ -87,16 +87,6 @@ void json_i64(struct json *j, const char *key, int64_t v)
 	text_put_u64(j->out, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 }
 
-void json_double(struct json *j, const char *key, double v)
-{
-	if (!isfinite(v)) {
-		json_null(j, key);
-		return;
-	}
-	begin(j, key);
-	text_printf(j->out, "%.9g", v);
-}
-
 void json_bool(struct json *j, const char *key, bool v)
 {
 	begin(j, key);

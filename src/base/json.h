@@ -33,7 +33,6 @@ void json_text(struct json *, const char *key, const char *z); /* NULL is null *
 void json_u64(struct json *, const char *key, uint64_t);
 void json_i64(struct json *, const char *key, int64_t);
 /* Up to 9 significant digits; what JSON cannot say (infinity, not a number) is null. */
-void json_double(struct json *, const char *key, double);
 void json_bool(struct json *, const char *key, bool);
 void json_null(struct json *, const char *key);
 

@@ -42,14 +42,6 @@ uint64_t log_lost(void)
 	return __atomic_load_n(&log_lost_count, __ATOMIC_RELAXED);
 }
 
-int log_level_parse(const char *name)
-{
-	for (unsigned i = 0; i < SL_ARRAY_SIZE(level_names); i++)
-		if (strcmp(name, level_names[i]) == 0)
-			return (int)i;
-	return -EINVAL;
-}
-
 size_t log_put_time(char *to, uint64_t realtime_ns)
 {
 	time_t seconds = (time_t)(realtime_ns / CLOCK_NS_PER_S);

@@ -26,8 +26,6 @@ void log_setup(int fd, enum log_level, enum log_format);
 bool log_wants(enum log_level);
 void log_write(enum log_level, const char *fmt, ...) SL_PRINTF(2, 3);
 uint64_t log_lost(void);
-/* "debug", "info", "warn", "error", "off": the level or -EINVAL. */
-int log_level_parse(const char *);
 
 /* The time as above; returns its length without the terminator. `to` has LOG_TIME_BYTES. */
 size_t log_put_time(char *to, uint64_t realtime_ns);

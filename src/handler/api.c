@@ -45,12 +45,6 @@ static struct sl_str api_str(struct str s)
 	return (struct sl_str){s.p, s.len};
 }
 
-static void *api_attach(const void *config, struct http_worker *worker)
-{
-	(void)worker;
-	return (void *)(uintptr_t)config;
-}
-
 static int api_open(void *state, struct http_stream *s)
 {
 	const struct api_route *route = state;
@@ -64,7 +58,6 @@ static int api_open(void *state, struct http_stream *s)
 
 static const struct handler_ops api_handler = {
 	.name = "application",
-	.attach = api_attach,
 	.open = api_open,
 };
 
@@ -151,26 +144,20 @@ static const struct net_listener_events api_listener_events = {
 static int api_start(struct sl_http *h, const char *address, char *why, size_t why_len)
 {
 	const struct net_options options = {0};
-	int err = net_addr_parse(str_from(address), &h->addr, why, why_len);
+	int fd = net_listen_text(str_from(address), &options, &h->addr, why, why_len);
 
-	if (err)
-		return err;
-	int fd = net_listen(&h->addr, &options, why, why_len);
 	if (fd < 0)
 		return fd;
 	snprintf(why, why_len, "the loop or its memory is exhausted");
-	err = http_worker_init(&h->worker, h->loop, h->config);
+	int err = http_worker_init(&h->worker, h->loop, h->config);
 	if (!err) {
 		h->started = true;
 		err = net_listener_start(&h->listener, h->loop, fd, &api_listener_events, h);
 	}
-	if (err) {
+	if (err)
 		close(fd);
-		return err;
-	}
-	h->listening = true;
-	h->addr.len = sizeof(h->addr.u.storage);
-	return io_name(&h->listener.fd, false, &h->addr.u.storage, &h->addr.len);
+	h->listening = !err;
+	return err;
 }
 
 int sl_http_start(struct sl_http *h, const char *address, char *why, size_t why_len)
@@ -258,26 +245,6 @@ struct sl_str sl_request_field(const struct sl_request *r, const char *name)
 	return api_str(STR_NONE);
 }
 
-static bool api_name_is_token(struct str name)
-{
-	for (size_t i = 0; i < name.len; i++) {
-		unsigned char c = (unsigned char)name.p[i];
-		if (c <= ' ' || c >= 127 || strchr("\"(),/:;<=>?@[\\]{}", c))
-			return false;
-	}
-	return name.len > 0;
-}
-
-static bool api_value_is_clean(struct str value)
-{
-	for (size_t i = 0; i < value.len; i++) {
-		unsigned char c = (unsigned char)value.p[i];
-		if ((c < ' ' && c != '\t') || c == 127)
-			return false;
-	}
-	return true;
-}
-
 /* These the wire writes itself: a second one would let the peer see another message than was sent. */
 static bool api_name_is_ours(struct str name)
 {
@@ -300,7 +267,7 @@ int sl_response_field(struct sl_request *r, const char *name, const char *value)
 	struct api_request *request = s->data;
 	struct str n = str_from(name), v = str_from(value);
 
-	if (!api_name_is_token(n) || !api_value_is_clean(v) || api_name_is_ours(n))
+	if (!http_field_name_valid(n) || !http_field_value_valid(v) || api_name_is_ours(n))
 		return -EINVAL;
 	n = arena_dup(s->arena, n);
 	v = arena_dup(s->arena, v);
@@ -308,33 +275,32 @@ int sl_response_field(struct sl_request *r, const char *name, const char *value)
 			  : -ENOMEM;
 }
 
-static int api_respond(struct http_stream *s, unsigned status, const char *type, struct str body)
+static int api_respond(struct http_stream *s, unsigned status, struct str type, struct str body)
 {
-	struct api_request *request = s->data;
+	struct http_head *head = &((struct api_request *)s->data)->response;
 	struct source_seg *place = arena_alloc(s->arena, sizeof(*place));
-	struct str copy = arena_dup(s->arena, body);
+	struct str copy = arena_dup(s->arena, body), type_copy = arena_dup(s->arena, type);
 
-	if (status < 200 || status > 599 || (type && !api_value_is_clean(str_from(type))))
+	if (status < 200 || status > 599 || !http_field_value_valid(type))
 		return -EINVAL;
-	if (!place || !copy.p)
+	if (!place || !copy.p || !type_copy.p)
 		return -ENOMEM;
-	request->response.status = (uint16_t)status;
-	request->response.content_length = (int64_t)body.len;
-	int err = type ? http_fields_add(&request->response.fields, s->arena, HTTP_CONTENT_TYPE,
-					 arena_dup(s->arena, str_from(type)))
-		       : 0;
+	int err = type.len ? http_fields_add(&head->fields, s->arena, HTTP_CONTENT_TYPE, type_copy)
+			   : 0;
 	if (err)
 		return err;
-	return http_respond(s, &request->response,
-			    body.len ? source_seg_init(place, seg_mem(copy.p, body.len, NULL))
-				     : NULL);
+	head->status = (uint16_t)status;
+	head->content_length = (int64_t)body.len;
+	return http_respond(
+		s, head, body.len ? source_seg_init(place, seg_mem(copy.p, body.len, NULL)) : NULL);
 }
 
 int sl_respond(struct sl_request *r, unsigned status, const char *type, const void *body,
 	       size_t len)
 {
 	struct http_stream *s = api_stream(r);
-	int err = api_respond(s, status, type, (struct str){body, len});
+	struct str type_text = type ? str_from(type) : STR_NONE;
+	int err = api_respond(s, status, type_text, (struct str){body, len});
 
 	if (err && !s->responded)
 		(void)http_respond_error(s, 500);

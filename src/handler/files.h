@@ -69,10 +69,8 @@ struct files_config {
 	struct files_cache cache;
 	const struct files_type *types; /* before the built-in table */
 	unsigned type_count;
-	struct str default_type;          /* of unknown extensions */
-	struct str charset;               /* of the built-in text types; empty: none */
-	const struct http_field *headers; /* sent with every file, also with 304 */
-	unsigned header_count;
+	struct str default_type;                   /* of unknown extensions */
+	struct str charset;                        /* of the built-in text types; empty: none */
 	const struct files_pattern *cache_control; /* the first that matches */
 	unsigned cache_control_count;
 };

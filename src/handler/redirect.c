@@ -135,15 +135,6 @@ static struct str expand(struct http_stream *s, struct str target)
 	return out;
 }
 
-static void *redirect_attach(const void *config, struct http_worker *worker)
-{
-	return (void *)config;
-}
-
-static void redirect_detach(void *state)
-{
-}
-
 static int redirect_open(void *state, struct http_stream *s)
 {
 	const struct redirect_config *config = state;
@@ -154,7 +145,5 @@ static int redirect_open(void *state, struct http_stream *s)
 const struct handler_ops redirect_handler = {
 	.name = "redirect",
 	.skips_body = true,
-	.attach = redirect_attach,
-	.detach = redirect_detach,
 	.open = redirect_open,
 };

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "http/negotiate.h"
+
 int reply_error_with(struct http_stream *s, unsigned status, enum http_name name, struct str value)
 {
 	struct http_field field = {.value = value, .id = name};
@@ -59,50 +61,23 @@ struct str reply_query_value(struct str query, struct str name)
 	return STR_NONE;
 }
 
-/* The weight of one element of Accept in thousandths (RFC 9110 section 12.4.2); a bad one counts as 1. */
-static unsigned weight_of(struct str parameters)
-{
-	struct str parameter;
-
-	while (str_next(&parameters, ';', &parameter)) {
-		unsigned weight = 0, unit = 1000;
-
-		if (!str_starts_nocase(parameter, STR("q=")) || parameter.len < 3)
-			continue;
-		for (size_t i = 2; i < parameter.len && i < 7; i++) {
-			char c = parameter.p[i];
-
-			if (c == '.')
-				continue;
-			if (c < '0' || c > '9')
-				return 1000;
-			weight += (unsigned)(c - '0') * unit;
-			unit /= 10;
-		}
-		return SL_MIN(weight, 1000u);
-	}
-	return 1000;
-}
-
 bool reply_wants_json(const struct http_stream *s)
 {
 	struct str format = reply_query_value(s->request.query, STR("format"));
-	unsigned json = 0, text = 0, at = 0;
+	int json = 0, text = 0;
+	unsigned at = 0;
 	struct str value, element;
 
 	if (format.p)
 		return str_eq(format, STR("json"));
 	while (http_fields_next(&s->request.fields, HTTP_ACCEPT, &at, &value)) {
 		while (str_next(&value, ',', &element)) {
-			ptrdiff_t end = str_find_byte(element, ';');
-			size_t len = end < 0 ? element.len : (size_t)end;
-			struct str type = str_trim(str_head(element, len));
-			unsigned weight = weight_of(str_skip(element, len));
+			int quality = http_quality_cut(&element);
 
-			if (str_eq_nocase(type, STR("application/json")))
-				json = SL_MAX(json, weight);
-			else if (str_starts_nocase(type, STR("text/")))
-				text = SL_MAX(text, weight);
+			if (str_eq_nocase(element, STR("application/json")))
+				json = SL_MAX(json, quality);
+			else if (str_starts_nocase(element, STR("text/")))
+				text = SL_MAX(text, quality);
 		}
 	}
 	return json > text;

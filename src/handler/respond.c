@@ -5,15 +5,6 @@
 
 #include "base/source.h"
 
-static void *respond_attach(const void *config, struct http_worker *worker)
-{
-	return (void *)config;
-}
-
-static void respond_detach(void *state)
-{
-}
-
 static bool has_content(unsigned status)
 {
 	return status != 204 && status != 205 && status != 304;
@@ -28,12 +19,6 @@ static int respond_open(void *state, struct http_stream *s)
 
 	if (content && http_fields_add(&head.fields, s->arena, HTTP_CONTENT_TYPE, type) < 0)
 		return -ENOMEM;
-	for (unsigned i = 0; i < config->header_count; i++) {
-		const struct http_field *field = &config->headers[i];
-
-		if (http_fields_add_named(&head.fields, s->arena, field->name, field->value) < 0)
-			return -ENOMEM;
-	}
 	head.content_length = content ? (int64_t)config->body.len : config->status == 205 ? 0 : -1;
 	if (!content || config->body.len == 0)
 		return http_respond(s, &head, NULL);
@@ -50,7 +35,5 @@ static int respond_open(void *state, struct http_stream *s)
 const struct handler_ops respond_handler = {
 	.name = "respond",
 	.skips_body = true,
-	.attach = respond_attach,
-	.detach = respond_detach,
 	.open = respond_open,
 };

@@ -14,9 +14,6 @@ struct respond_config {
 	uint16_t status; /* 200 to 599 */
 	struct str type; /* of the body; empty: "text/plain; charset=utf-8" */
 	struct str body; /* not sent with 204, 205 and 304 */
-	const struct http_field
-		*headers; /* sent as they are; no framing fields (Content-Length, ...) */
-	unsigned header_count;
 };
 
 /* Its config is a struct respond_config. Answers every method that the route lets through. */

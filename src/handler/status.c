@@ -274,15 +274,6 @@ static enum status_format status_format_of(const struct http_stream *s)
 	return reply_wants_json(s) ? STATUS_JSON : STATUS_TEXT;
 }
 
-static void *status_attach(const void *config, struct http_worker *worker)
-{
-	return (void *)config;
-}
-
-static void status_detach(void *state)
-{
-}
-
 static int status_open(void *state, struct http_stream *s)
 {
 	const struct status_config *config = state;
@@ -307,7 +298,5 @@ static int status_open(void *state, struct http_stream *s)
 const struct handler_ops status_handler = {
 	.name = "status",
 	.skips_body = true,
-	.attach = status_attach,
-	.detach = status_detach,
 	.open = status_open,
 };

@@ -4,6 +4,8 @@
 #include <errno.h>
 
 #include "base/compiler.h"
+#include "http/h1/parse.h"
+#include "http/h1/rules.h"
 #include "http/status.h"
 
 /* Most requests of browsers fit; the next step is the limit. */
@@ -106,4 +108,17 @@ struct str http_status_text(unsigned status)
 	default:
 		return STR("");
 	}
+}
+
+bool http_field_name_valid(struct str name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (!h1_is_token((uint8_t)name.p[i]))
+			return false;
+	return name.len > 0;
+}
+
+bool http_field_value_valid(struct str value)
+{
+	return h1_scan_value((const uint8_t *)value.p, value.len) == value.len;
 }

@@ -66,6 +66,10 @@ enum http_method {
 };
 enum http_method http_method_find(struct str);
 
+/* A token (RFC 9110 section 5.6.2), and a value without controls but TAB: what may be printed into a head. */
+bool http_field_name_valid(struct str);
+bool http_field_value_valid(struct str);
+
 /*
  * A block of response fields that is made once and sent often: a wire that can, sends `h1` as it is (each field as
  * "Name: value\r\n"); others use v. Immutable; lives longer than every response that names it.

@@ -6,8 +6,6 @@
 #include "base/compiler.h"
 #include "http/date.h"
 
-#define QUALITY_MAX 1000
-
 /*
  * Takes the next entity tag off a list, with its W/ and its quotes (RFC 9110 section 8.8.3). False at the end
  * and at the first thing that is no tag.
@@ -141,7 +139,7 @@ struct str http_coding_name(enum http_coding coding)
 /* "1", "0.5", "0.123" in thousandths (RFC 9110 section 12.4.2), or -1. */
 static int quality_of(struct str s)
 {
-	int value = 0, unit = QUALITY_MAX;
+	int value = 0, unit = HTTP_QUALITY_MAX;
 
 	if (!s.len || s.len > 5 || (s.p[0] != '0' && s.p[0] != '1') || (s.len > 1 && s.p[1] != '.'))
 		return -1;
@@ -153,22 +151,19 @@ static int quality_of(struct str s)
 		value += (s.p[i] - '0') * unit;
 		unit /= 10;
 	}
-	return value <= QUALITY_MAX ? value : -1;
+	return value <= HTTP_QUALITY_MAX ? value : -1;
 }
 
-/* "gzip;q=0.5": cuts the weight off *s. -1: malformed. */
-static int cut_quality(struct str *s)
+int http_quality_cut(struct str *element)
 {
-	ptrdiff_t semicolon = str_find_byte(*s, ';');
-	struct str weight;
+	struct str parameters = *element, parameter;
 
-	if (semicolon < 0)
-		return QUALITY_MAX;
-	weight = str_trim(str_skip(*s, (size_t)semicolon + 1));
-	*s = str_trim(str_head(*s, (size_t)semicolon));
-	if (!str_starts_nocase(weight, STR("q=")))
-		return -1;
-	return quality_of(str_skip(weight, 2));
+	(void)str_next(&parameters, ';', element);
+	while (str_next(&parameters, ';', &parameter)) {
+		if (str_starts_nocase(parameter, STR("q=")))
+			return quality_of(str_skip(parameter, 2));
+	}
+	return HTTP_QUALITY_MAX;
 }
 
 /* Qualities in thousandths; -1: not named. The last slot is that of "*". */
@@ -181,7 +176,7 @@ static void read_codings(const struct http_fields *f, int quality[HTTP_CODING_CO
 		quality[i] = -1;
 	while (http_fields_next(f, HTTP_ACCEPT_ENCODING, &at, &list)) {
 		while (str_next(&list, ',', &one)) {
-			int q = cut_quality(&one);
+			int q = http_quality_cut(&one);
 
 			if (q < 0)
 				continue;

@@ -35,6 +35,13 @@ enum http_precondition http_precondition(const struct http_head *, struct str et
 /* True when Range may be honoured: no If-Range, or one that matches strongly (section 13.1.5). */
 bool http_if_range(const struct http_head *, struct str etag, int64_t modified_s, int64_t now_s);
 
+/*
+ * One element of an Accept field ("text/html;level=1;q=0.5"): cuts its parameters off, and gives its quality in
+ * thousandths (RFC 9110 section 12.4.2), or -1 when that is malformed.
+ */
+#define HTTP_QUALITY_MAX 1000
+int http_quality_cut(struct str *element);
+
 enum http_coding { HTTP_IDENTITY, HTTP_GZIP, HTTP_BR, HTTP_ZSTD, HTTP_CODING_COUNT };
 struct str http_coding_name(enum http_coding);
 /*

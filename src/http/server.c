@@ -36,8 +36,10 @@ static struct http_generation *generation_new(struct http_worker *w, struct http
 	g->uses = 1;
 	for (unsigned i = 0; i < config->route_count; i++) {
 		const struct http_route *route = config->routes[i];
-		if (!route->handler->attach)
+		if (!route->handler->attach) {
+			g->states[i] = (void *)(uintptr_t)route->config;
 			continue;
+		}
 		g->states[i] = route->handler->attach(route->config, w);
 		if (!g->states[i]) {
 			http_generation_free(g);

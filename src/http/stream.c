@@ -13,11 +13,6 @@
 /* What is read away of a body at a time. */
 #define STREAM_SKIP_WANT 65536
 
-struct io_loop *http_loop(const struct http_stream *s)
-{
-	return s->worker->loop;
-}
-
 int http_client(struct http_stream *s, struct net_addr *a)
 {
 	if (!s->client)

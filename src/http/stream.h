@@ -44,9 +44,12 @@ struct handler_ops {
 	bool skips_body;
 	/* Mask of 1 << enum http_method that it serves, 0: all; it answers 405 to others itself. */
 	uint32_t methods;
-	/* This worker's state for one configured handler; NULL without memory. `config` is immutable and outlives it. */
+	/*
+	 * This worker's state for one configured handler; NULL without memory. `config` is immutable and outlives it. No
+	 * attach: the config is the state.
+	 */
 	void *(*attach)(const void *config, struct http_worker *);
-	/* After the last stream that used it. */
+	/* After the last stream that used it. NULL: nothing to free. */
 	void (*detach)(void *state);
 	/*
 	 * A request: answer now or later, exactly once, by http_respond, http_upgrade or http_reset. May be inside
@@ -137,7 +140,5 @@ static inline int http_peer(struct http_stream *s, struct net_addr *a)
 
 /* The address of the client: the peer's, or what proxies that we trust say (rule 14). 0 or -errno. */
 int http_client(struct http_stream *, struct net_addr *);
-
-struct io_loop *http_loop(const struct http_stream *);
 
 #endif

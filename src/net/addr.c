@@ -70,7 +70,7 @@ static int addr_set_host(struct str host, unsigned port, struct net_addr *a)
 		addr_set_v6(a, &in6addr_any, port);
 		return 0;
 	}
-	if (host.len >= sizeof(z))
+	if (host.len >= sizeof(z) || memchr(host.p, 0, host.len))
 		return -EINVAL;
 	memcpy(z, host.p, host.len);
 	z[host.len] = 0;

@@ -138,21 +138,16 @@ static int api_listen(struct sl_listener *l, struct io_loop *loop, const char *a
 		      size_t why_len)
 {
 	const struct net_options options = {0};
-	int err = net_addr_parse(str_from(address), &l->addr, why, why_len);
+	int fd = net_listen_text(str_from(address), &options, &l->addr, why, why_len);
 
-	if (err)
-		return err;
-	int fd = net_listen(&l->addr, &options, why, why_len);
 	if (fd < 0)
 		return fd;
-	err = net_listener_start(&l->net, loop, fd, &api_listener_events, l);
+	int err = net_listener_start(&l->net, loop, fd, &api_listener_events, l);
 	if (err) {
 		close(fd);
 		snprintf(why, why_len, "the loop cannot watch the socket");
-		return err;
 	}
-	l->addr.len = sizeof(l->addr.u.storage);
-	return io_name(&l->net.fd, false, &l->addr.u.storage, &l->addr.len);
+	return err;
 }
 
 struct sl_listener *sl_listen(struct sl_loop *loop, const char *address,
@@ -166,10 +161,8 @@ struct sl_listener *sl_listen(struct sl_loop *loop, const char *address,
 		l->accepted = accepted;
 		l->owner = owner;
 	}
-	if (l && !api_listen(l, (struct io_loop *)loop, address, reason, sizeof(reason))) {
-		l->net.owner = l;
+	if (l && !api_listen(l, (struct io_loop *)loop, address, reason, sizeof(reason)))
 		return l;
-	}
 	if (why_len)
 		snprintf(why, why_len, "%s", reason);
 	free(l);

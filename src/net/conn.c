@@ -603,11 +603,6 @@ struct conn *conn_plain_new(struct io_loop *loop, int fd)
 	return &p->conn;
 }
 
-struct io_fd *conn_plain_fd(struct conn *c)
-{
-	return c->ops == &plain_ops ? &plain_of(c)->fd : NULL;
-}
-
 void conn_want_drained(struct conn *c)
 {
 	c->want_drained = true;

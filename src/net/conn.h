@@ -133,7 +133,5 @@ static inline int conn_name(struct conn *c, bool peer, struct net_addr *a)
 
 /* TCP or Unix; takes over a connected `fd` (on failure it is closed). From a pool of the thread. */
 struct conn *conn_plain_new(struct io_loop *, int fd);
-/* The watched descriptor of a plain conn, for splice and socket options; NULL for other kinds. */
-struct io_fd *conn_plain_fd(struct conn *);
 
 #endif

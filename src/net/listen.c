@@ -153,6 +153,25 @@ int net_listen(const struct net_addr *a, const struct net_options *o, char *why,
 	return fd < 0 ? listen_refuse(fd, a, why, why_len) : fd;
 }
 
+int net_listen_text(struct str text, const struct net_options *o, struct net_addr *bound, char *why,
+		    size_t why_len)
+{
+	int fd = net_addr_parse(text, bound, why, why_len);
+
+	if (!fd)
+		fd = net_listen(bound, o, why, why_len);
+	if (fd < 0)
+		return fd;
+	bound->len = sizeof(bound->u.storage);
+	if (getsockname(fd, &bound->u.sa, &bound->len)) {
+		int err = -errno;
+		snprintf(why, why_len, "cannot tell where it listens: %s", err_text(err));
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
 static unsigned inherited_count(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");

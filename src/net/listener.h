@@ -32,6 +32,13 @@ struct net_options {
 int net_listen(const struct net_addr *, const struct net_options *, char *why, size_t why_len);
 
 /*
+ * The same for an address as text (net_addr_parse); *bound gets what it is bound to, which tells the port that was
+ * chosen for 0.
+ */
+int net_listen_text(struct str, const struct net_options *, struct net_addr *bound, char *why,
+		    size_t why_len);
+
+/*
  * Sockets of systemd (sd_listen_fds(3): LISTEN_PID, LISTEN_FDS): the descriptor bound to this address, marked
  * close-on-exec, or -ENOENT. Each is handed out once per process.
  */
@@ -66,7 +73,7 @@ struct net_listener {
 #define NET_REFUSE_MAX 64
 #define NET_DRAIN_MAX 4096
 
-/* Takes over `fd`. 0 or -errno. */
+/* Takes over `fd`. 0, or -errno: then it is still the caller's. */
 int net_listener_start(struct net_listener *, struct io_loop *, int fd,
 		       const struct net_listener_events *, void *owner);
 /* Stops accepting and closes; `stopped` from the loop. Connections in the backlog are accepted first. */

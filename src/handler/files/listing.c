@@ -201,7 +201,6 @@ static int listing_run(struct io_op *op)
 
 static int add_fields(struct http_stream *s, const struct listing *listing, struct http_head *head)
 {
-	const struct files_config *config = listing->files->config;
 	struct str type = listing->json ? STR("application/json") : STR("text/html; charset=utf-8");
 	const struct {
 		enum http_name id;
@@ -215,12 +214,6 @@ static int add_fields(struct http_stream *s, const struct listing *listing, stru
 
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(own); i++) {
 		if (http_fields_add(&head->fields, s->arena, own[i].id, own[i].value) < 0)
-			return -ENOMEM;
-	}
-	for (unsigned i = 0; i < config->header_count; i++) {
-		const struct http_field *field = &config->headers[i];
-
-		if (http_fields_add_named(&head->fields, s->arena, field->name, field->value) < 0)
 			return -ENOMEM;
 	}
 	return http_fields_add_named(&head->fields, s->arena, STR("Content-Security-Policy"),

@@ -144,14 +144,6 @@ static void draft_meta(struct rep_draft *draft, const struct file_rep_make *make
 		draft_add(draft, HTTP_VARY, STR("Accept-Encoding"));
 	if (control.p)
 		draft_add(draft, HTTP_CACHE_CONTROL, control);
-	for (unsigned i = 0; i < config->header_count; i++) {
-		const struct http_field *field = &config->headers[i];
-
-		if (control.p && field->id == HTTP_CACHE_CONTROL)
-			continue;
-		draft->fields[draft->count++] = *field;
-		draft->bytes += field->name.len + field->value.len + 4;
-	}
 	draft->meta_count = draft->count;
 }
 
@@ -194,11 +186,9 @@ static void rep_print(struct file_rep *rep, const struct rep_draft *draft, char 
 
 struct file_rep *file_rep_new(const struct file_rep_make *make)
 {
-	struct http_field fields[REP_FIELDS_FIXED + HTTP_FIELDS_MAX];
+	struct http_field fields[REP_FIELDS_FIXED];
 	struct rep_draft draft;
 
-	if (make->config->header_count > HTTP_FIELDS_MAX)
-		return NULL;
 	draft.fields = fields;
 	draft.count = 0;
 	draft.bytes = 0;

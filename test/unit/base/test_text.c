@@ -82,8 +82,7 @@ static void test_json(void **state)
 	json_close(&j);
 	json_open_array(&j, NULL);
 	json_close(&j);
-	json_double(&j, NULL, 0.25);
-	json_double(&j, NULL, INFINITY);
+	json_null(&j, NULL);
 	json_bool(&j, NULL, true);
 	json_close(&j);
 	json_str(&j, "s", STR("x\n\xff"));
@@ -92,7 +91,7 @@ static void test_json(void **state)
 	json_close(&j);
 	assert_true(str_eq(text_str(&t),
 			   STR("{\"u\":18446744073709551615,\"i\":-9223372036854775808,"
-			       "\"a\\\"\":[{},[],0.25,null,true],\"s\":\"x\\n\\\\xff\",\"t\":null,"
+			       "\"a\\\"\":[{},[],null,true],\"s\":\"x\\n\\\\xff\",\"t\":null,"
 			       "\"f\":false}")));
 	assert_true(json_check(text_str(&t)));
 	text_free(&t);
@@ -129,8 +128,6 @@ static void test_random_documents(void **state)
 					json_close(&j[k]);
 				else if (what == 3)
 					json_str(&j[k], key, (struct str){(char *)&seed, 8});
-				else if (what == 4)
-					json_double(&j[k], key, (double)random_u64(&s) / 1e7);
 				else
 					json_u64(&j[k], key, i);
 			}

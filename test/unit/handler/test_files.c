@@ -344,21 +344,17 @@ static void test_strip(void **state)
 	reply_free(reply);
 }
 
-static void test_headers_and_cache_control(void **state)
+static void test_cache_control(void **state)
 {
 	const struct files_pattern patterns[] = {{STR("*.txt"), STR("max-age=60")},
 						 {STR("/docs/*"), STR("no-cache")}};
-	const struct http_field headers[] = {{STR("X-Frame-Options"), STR("DENY"), HTTP_OTHER}};
 
 	config.cache_control = patterns;
 	config.cache_control_count = 2;
-	config.headers = headers;
-	config.header_count = 1;
 	start();
 	struct reply *reply = harness_ask(&h, "GET", "/a.txt", NULL);
 
 	assert_string_equal(reply_field(reply, "cache-control"), "max-age=60");
-	assert_string_equal(reply_field(reply, "x-frame-options"), "DENY");
 	reply_free(reply);
 	reply = harness_ask(&h, "GET", "/docs/", NULL);
 	assert_string_equal(reply_field(reply, "cache-control"), "no-cache");
@@ -406,7 +402,7 @@ int main(void)
 		TEST(test_names_that_need_escaping),
 		TEST(test_permission_denied),
 		TEST(test_strip),
-		TEST(test_headers_and_cache_control),
+		TEST(test_cache_control),
 		TEST(test_the_routes_error_page),
 	};
 

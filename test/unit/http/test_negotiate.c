@@ -252,7 +252,7 @@ static void test_codings(void **state)
 		{"gzip;q=.5", NULL, ALL, HTTP_IDENTITY},
 		{"gzip;q=", NULL, ALL, HTTP_IDENTITY},
 		{"gzip;q=0x1", NULL, ALL, HTTP_IDENTITY},
-		{"gzip;level=1", NULL, ALL, HTTP_IDENTITY},
+		{"gzip;level=1", NULL, ALL, HTTP_GZIP},
 		{"gzip;q=1., br;q=0.", NULL, ALL, HTTP_GZIP},
 		{"brr, gzi, zstd2", NULL, ALL, HTTP_IDENTITY},
 		{"deflate", "br;q=0.2, gzip;q=0.1", ALL, HTTP_BR},
