@@ -40,13 +40,16 @@ static int pump_one(struct pump *p)
 		pump_finish(p, left ? p->conn->error : 0);
 		return 1;
 	}
-	if (conn_full(p->conn)) {
+	if (conn_full(p->conn) || (p->file && p->conn->queued)) {
+		if (p->file)
+			conn_want_drained(p->conn);
 		p->state = PUMP_CONN;
 		return 1;
 	}
 	switch (source_pull(p->source, SL_MIN(left, PUMP_WANT_MAX), p->conn->caps, &s)) {
 	case PULL_DATA:
 		p->bytes += s.len;
+		p->file = s.kind == SEG_FILE;
 		return pump_send(p, s);
 	case PULL_WAIT:
 		p->state = PUMP_SOURCE;
@@ -80,6 +83,7 @@ static void pump_woken(struct source *source, void *consumer)
 void pump_start(struct pump *p)
 {
 	assert(p->state == PUMP_IDLE);
+	p->file = false;
 	p->source->wake = pump_woken;
 	p->source->consumer = p;
 	pump_move(p);

@@ -7,7 +7,8 @@
 #define PUMP_TO_END UINT64_MAX
 
 /*
- * Pulls while the conn is not full, waits for whichever side is slow. Embedded by its owner, zeroed.
+ * Pulls while the conn is not full, waits for whichever side is slow. Embedded by its owner, zeroed. After a segment of
+ * a file it pulls on when the kernel has taken all of it: a source that looks at its file then knows what was sent.
  * frame: if set, is given each segment instead of conn_send and sends it framed (chunked coding); takes the
  * segment over; 0 or -errno.
  * done: from the top of the loop or from inside pump_start; 0 when every byte was handed to the conn, else -errno:
@@ -24,6 +25,7 @@ struct pump {
 	void (*done)(struct pump *, int result);
 	void *owner;
 	uint8_t state; /* enum pump_state */
+	bool file;     /* the last segment was of a file */
 };
 
 /* Sets source->wake and conn->drained. source, conn, bytes_max, frame, done and owner are set by the caller. */

@@ -102,7 +102,7 @@ class Server:
     @property
     def sanitized(self):
         """Built with sanitizers, which hold freed memory back and much beside."""
-        return "asan" in pathlib.Path(f"/proc/{self.process.pid}/maps").read_text()
+        return re.search("lib[at]san", pathlib.Path(f"/proc/{self.process.pid}/maps").read_text()) is not None
 
     def memory_kb(self):
         """What it holds of its own (RssAnon)."""

@@ -80,14 +80,28 @@ static enum pull body_read(struct file_body *body, uint64_t off, size_t want, st
 	return PULL_DATA;
 }
 
-static enum pull body_pull_file(struct file_body *body, uint64_t off, size_t want, unsigned kinds,
-				struct seg *out)
+/* Read first and looked at then: what was sent before was of this file too. */
+static enum pull body_read_tail(struct file_body *body, uint64_t off, size_t len, struct seg *out)
+{
+	enum pull got = body_read(body, off, len, out);
+	int error = got == PULL_DATA ? file_rep_look(body->rep) : 0;
+
+	if (error == 0)
+		return got;
+	seg_release(out);
+	return body_fail(body, error);
+}
+
+/* `left` bytes of the piece are to come, from `off` of the file. */
+static enum pull body_pull_file(struct file_body *body, uint64_t off, uint64_t left, size_t want,
+				unsigned kinds, struct seg *out)
 {
 	struct file_rep *rep = body->rep;
 	uint64_t now_ns = io_now_ns(body->warm->loop);
-	size_t len = SL_MIN(want, BODY_CHUNK_BYTES);
+	bool tail = left <= BODY_TAIL_BYTES;
+	size_t len = SL_MIN(want, tail ? left : SL_MIN(left - BODY_TAIL_BYTES, BODY_CHUNK_BYTES));
 
-	if (body->looked_ns != now_ns) {
+	if (body->looked_ns != now_ns && !tail) {
 		int error = file_rep_look(rep);
 
 		if (error < 0)
@@ -98,6 +112,8 @@ static enum pull body_pull_file(struct file_body *body, uint64_t off, size_t wan
 		len = SL_MIN(len, body->warm_until - off);
 	else if (!residency_known(rep, off, len, now_ns))
 		return body_warm(body, off, len);
+	if (tail)
+		return body_read_tail(body, off, len, out);
 	if (!(kinds & SEG_FILE))
 		return body_read(body, off, len, out);
 	*out = seg_file(rep->fd, (off_t)off, len, seg_owner_ref(&rep->owner));
@@ -116,15 +132,15 @@ static enum pull body_pull(struct source *source, size_t want, unsigned kinds, s
 	if (body->at == body->count)
 		return PULL_END;
 	const struct file_piece *piece = &body->pieces[body->at];
-	uint64_t off = piece->off + body->done;
-	size_t len = SL_MIN(want, piece->len - body->done);
+	uint64_t off = piece->off + body->done, left = piece->len - body->done;
+	size_t len = SL_MIN(want, left);
 
 	if (piece->text)
 		*out = seg_mem(piece->text + body->done, len, NULL);
 	else if (body->rep->content)
 		*out = seg_mem(body->rep->content + off, len, seg_owner_ref(&body->rep->owner));
 	else
-		got = body_pull_file(body, off, len, kinds, out);
+		got = body_pull_file(body, off, left, want, kinds, out);
 	if (got != PULL_DATA)
 		return got;
 	body->done += out->len;

@@ -10,8 +10,10 @@
 #include "handler/files/rep.h"
 #include "handler/files/residency.h"
 
-/* One segment of a file is at most this long; each is preceded by a look at the file. */
+/* One segment of a file is at most this long; in each turn of the loop the first is preceded by a look at the file. */
 #define BODY_CHUNK_BYTES (1024u * 1024)
+/* The last bytes of a piece are read into memory, and then the file is looked at. */
+#define BODY_TAIL_BYTES BUF_CAPACITY
 
 struct file_piece {
 	const char *text; /* NULL: bytes of the representation from off on */
@@ -21,9 +23,10 @@ struct file_piece {
 /*
  * Lives in the stream's arena, and its pieces too; the stream holds the representation until on_close.
  *
- * A file that is not in memory is compared with what the head promised (size and modification time) before each
- * segment: when it changed, pull fails with -ESTALE and the transfer is cut. A change between that look and
- * the moment in which the kernel reads the segment is not seen: at most a chunk and what the connection queues.
+ * A file that is not in memory is compared with what the head promised (size and modification time) again and again,
+ * and last when the pump has sent all but a piece's last bytes and these are read: when it changed, pull fails with
+ * -ESTALE and the transfer is cut, so that what is complete is of one file. (What sendfile gave to the kernel are
+ * pages of the file: writing over them afterwards changes what has not left yet, and nobody can see that.)
  */
 struct file_body {
 	struct source source;

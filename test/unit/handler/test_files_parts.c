@@ -454,6 +454,27 @@ static void test_a_file_that_shrank_fails(void **state)
 	source_close(source, -ESTALE);
 }
 
+/* The loop does not turn, so that only the last look can see it. */
+static void test_a_file_that_changed_meanwhile_is_not_ended(void **state)
+{
+	static const struct timespec other_time[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+	struct file_body body;
+	struct seg seg;
+	struct source *source = start_body(&body, 0, FILE_BYTES);
+
+	for (size_t at = 0; at < FILE_BYTES - BODY_TAIL_BYTES;) {
+		assert_int_equal(source_pull(source, FILE_BYTES, SEG_ALL, &seg), PULL_DATA);
+		assert_int_equal(seg.kind, SEG_FILE);
+		at += seg.len;
+		assert_true(at <= FILE_BYTES - BODY_TAIL_BYTES);
+		seg_release(&seg);
+	}
+	assert_int_equal(futimens(world.rep->fd, other_time), 0);
+	assert_int_equal(source_pull(source, FILE_BYTES, SEG_ALL, &seg), PULL_FAIL);
+	assert_int_equal(source->error, -ESTALE);
+	source_close(source, -ESTALE);
+}
+
 #define PART(name) cmocka_unit_test_setup(name, setup)
 #define WORLD(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 
@@ -474,6 +495,7 @@ int main(void)
 		WORLD(test_closing_while_a_read_is_in_flight),
 		WORLD(test_reads_at_once_are_bounded),
 		WORLD(test_a_file_that_shrank_fails),
+		WORLD(test_a_file_that_changed_meanwhile_is_not_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
