@@ -89,7 +89,10 @@ static inline void conn_flush(struct conn *c)
 	c->ops->flush(c);
 }
 
-/* Gives back input that was pulled, to be pulled again; takes the segment over. For handing a conn on. */
+/*
+ * Gives back input that was pulled from it, to be pulled again; takes the segment over. For handing a conn on: who waited
+ * is not woken any more.
+ */
 static inline void conn_unpull(struct conn *c, struct seg s)
 {
 	c->ops->unpull(c, s);

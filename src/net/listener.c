@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -49,9 +50,22 @@ static unsigned listener_turn_away(struct net_listener *l)
 	return n;
 }
 
+/* accept(2) says EMFILE before it looks whether there is a connection. */
+static bool listener_is_awaited(const struct net_listener *l)
+{
+	struct pollfd p = {.fd = l->fd.fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) != 0;
+}
+
 static void listener_starved(struct net_listener *l, int error)
 {
 	uint64_t quiet;
+
+	if (!listener_is_awaited(l)) {
+		io_timer_set(l->fd.loop, &l->rest, NET_STARVED_MS);
+		return;
+	}
 	bool freed = l->events->starved && l->events->starved(l);
 	unsigned refused = freed ? 0 : listener_turn_away(l);
 

@@ -53,7 +53,7 @@ struct net_listener_events {
 };
 
 /*
- * Accepts on a loop. At EMFILE or ENFILE: asks `starved` once, else uses a reserve descriptor to accept and close
+ * Accepts on a loop. At EMFILE or ENFILE, when somebody waits: asks `starved` once, else uses a reserve descriptor to accept and close
  * (a quick refusal), logs one rate-limited line, and rests NET_STARVED_MS, so that the loop never spins.
  * Embedded by its owner.
  */
