@@ -13,7 +13,7 @@
  * A connection keeps the number of its address, so a number is never used for another one: a server that was
  * reloaded to this many different addresses has to be restarted for the next.
  */
-#define APP_NUMBERS_MAX 1024
+#define APP_NUMBERS_MAX 1024u
 
 /* The file of a Unix socket as we made it: another program's is not removed. */
 struct app_socket_file {

@@ -368,6 +368,17 @@ def test_the_main_thread_spreads_connections(sluice_bin, place, engine):
             client.close()
 
 
+def test_workers_are_pinned_to_the_cpus_that_there_are(sluice_bin, place):
+    last = max(os.sched_getaffinity(0))
+    with serve(sluice_bin, place.config("pin = on;", workers=0),
+               before=lambda: os.sched_setaffinity(0, [last])) as s:
+        assert status(place)["workers"] == "1"
+        names = {path: (path / "comm").read_text() for path in pathlib.Path(f"/proc/{s.process.pid}/task").iterdir()}
+        workers = [int(path.name) for path, name in names.items() if name == "sluice/0\n"]
+        assert [os.sched_getaffinity(worker) for worker in workers] == [{last}]
+        assert get(s.port).status == 200
+
+
 def test_one_server_for_a_pid_file(sluice_bin, place):
     pid = place.path / "pid"
     pid.write_text("1\n")

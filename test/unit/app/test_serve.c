@@ -31,7 +31,13 @@ static struct fixture {
 
 static int load(void *owner, struct app_config **made, struct app_errors *errors)
 {
-	return app_config_parse(str_from(f.text), "test.conf", true, NULL, made, errors);
+	char text[sizeof(f.text)];
+
+	/* After a signal nothing else says that it was written before. */
+	pthread_mutex_lock(&f.lock);
+	memcpy(text, f.text, sizeof(text));
+	pthread_mutex_unlock(&f.lock);
+	return app_config_parse(str_from(text), "test.conf", true, NULL, made, errors);
 }
 
 static void ready(void *owner, const struct app_config *config, const struct net_addr *bound,
@@ -63,11 +69,13 @@ static void *serve(void *arg)
 /* The text of a configuration around one site; the folder's name stands for %s. */
 static void configure(const char *top, const char *listens, const char *body)
 {
+	pthread_mutex_lock(&f.lock);
 	snprintf(f.text, sizeof(f.text),
 		 "%s\nlog { level = off; }\nadmin { listen = \"unix:%s/admin\"; }\n"
 		 "site \"*\" { listen = [%s]; route / { respond { body = \"%s\"; } }\n"
 		 "  route /status { status = true; } }\n",
 		 top, f.folder, listens, body);
+	pthread_mutex_unlock(&f.lock);
 }
 
 static void start(void)
@@ -264,6 +272,35 @@ static void test_a_bad_reload_changes_nothing(void **state)
 	end(0);
 }
 
+/* So many as a configuration may have, and all of them others after the reload. */
+static void test_every_address_changes(void **state)
+{
+	static const char *const accepts[] = {"reuseport", "main"};
+	char listens[APP_LISTENS_MAX * 20], top[64];
+
+	for (unsigned a = 0; a < SL_ARRAY_SIZE(accepts); a++) {
+		snprintf(top, sizeof(top), "workers = 2; accept = %s;", accepts[a]);
+		f.port_count = 0;
+		for (unsigned round = 0; round < 3; round++) {
+			size_t len = 0;
+			for (unsigned i = 0; i < APP_LISTENS_MAX; i++)
+				len += (size_t)snprintf(listens + len, sizeof(listens) - len,
+							"%s\"127.0.%u.%u:0\"", i ? "," : "", round,
+							i + 1);
+			configure(top, listens, "one");
+			if (round == 0)
+				start();
+			else
+				assert_string_equal(admin("reload", 0), "");
+		}
+		assert_int_equal(f.port_count, APP_LISTENS_MAX);
+		assert_non_null(strstr(admin("status", 0), "\nconfig_generation 3\n"));
+		admin("stop", 0);
+		end(0);
+		f.over = false;
+	}
+}
+
 static void test_the_main_thread_accepts(void **state)
 {
 	configure("workers = 2; accept = main;", "\"127.0.0.1:0\"", "one");
@@ -420,6 +457,7 @@ int main(void)
 		TEST(test_status_and_stop),
 		TEST(test_a_reload_keeps_connections),
 		TEST(test_a_bad_reload_changes_nothing),
+		TEST(test_every_address_changes),
 		TEST(test_the_main_thread_accepts),
 		TEST(test_signals),
 		TEST(test_many_reloads_at_once),
