@@ -67,7 +67,6 @@ static SL_COLD size_t put_unknown(uint8_t *to, size_t cap, unsigned status)
 int h1_print_head(const struct http_head *head, uint8_t *out, size_t cap)
 {
 	const struct http_field *field = head->fields.v;
-	const struct http_field *end = field + head->fields.count;
 	struct str line =
 		head->status == 200 ? STR("HTTP/1.1 200 OK\r\n") : status_line(head->status);
 	uint8_t *to = out, *limit = out + cap;
@@ -84,7 +83,7 @@ int h1_print_head(const struct http_head *head, uint8_t *out, size_t cap)
 		memcpy(to, head->block->h1.p, head->block->h1.len);
 		to += head->block->h1.len;
 	}
-	for (; field < end; field++) {
+	for (unsigned left = head->fields.count; left; left--, field++) {
 		if (SL_UNLIKELY(field->name.len + field->value.len + 4 > (size_t)(limit - to)))
 			return -ENOBUFS;
 		to = put(to, field->name);
