@@ -58,7 +58,7 @@ _sluice()
 		mapfile -t COMPREPLY < <(compgen -W "-c --config --write --help" -- "$cur")
 		;;
 	status)
-		mapfile -t COMPREPLY < <(compgen -W "-c --config --admin --json --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "-c --config --admin --json --prometheus --help" -- "$cur")
 		;;
 	reload | stop)
 		mapfile -t COMPREPLY < <(compgen -W "-c --config --admin --help" -- "$cur")
