@@ -30,7 +30,7 @@ typedef void sl_http_handler(struct sl_request *, void *owner);
 /* A server in the making: routes are added, then it starts. NULL without memory. */
 SL_API struct sl_http *sl_http_new(struct sl_loop *);
 /* The path itself and all below it; the longest path wins. 0, -EINVAL, -EEXIST, -EBUSY after the start. */
-SL_API int sl_http_route(struct sl_http *, const char *path, sl_http_handler *, void *owner);
+SL_API int sl_http_route(struct sl_http *, const char *path, sl_http_handler *handler, void *owner);
 /* Serves the folder's files below `path`: index.html, ranges, conditional requests, no hidden files. */
 SL_API int sl_http_files(struct sl_http *, const char *path, const char *folder);
 /* Listens and serves; an address as for sl_listen. 0, or -errno with a sentence in why. Once. */

@@ -99,9 +99,16 @@ static void put_counts(struct json *json, const struct status_counts *counts)
 /* Parts of a thousand, so that the names are whole numbers. */
 static const unsigned quantiles[] = {500, 900, 990};
 
+static const struct hist *requests_of(const struct status_snapshot *snapshot)
+{
+	static const struct hist none;
+
+	return snapshot->request_ns ? snapshot->request_ns : &none;
+}
+
 static uint64_t request_us(const struct status_snapshot *snapshot, unsigned per_mille)
 {
-	return hist_quantile(snapshot->request_ns, per_mille / 1000.0) / CLOCK_NS_PER_US;
+	return hist_quantile(requests_of(snapshot), per_mille / 1000.0) / CLOCK_NS_PER_US;
 }
 
 static void render_json(struct text *text, const struct status_snapshot *snapshot,
@@ -135,7 +142,7 @@ static void render_json(struct text *text, const struct status_snapshot *snapsho
 		snprintf(name, sizeof(name), "p%u", quantiles[i] / 10);
 		json_u64(&json, name, request_us(snapshot, quantiles[i]));
 	}
-	json_u64(&json, "max", snapshot->request_ns->max / CLOCK_NS_PER_US);
+	json_u64(&json, "max", requests_of(snapshot)->max / CLOCK_NS_PER_US);
 	json_close(&json);
 	json_open_array(&json, "workers");
 	for (unsigned i = 0; i < snapshot->worker_count; i++) {
@@ -176,7 +183,7 @@ static void render_text(struct text *text, const struct status_snapshot *snapsho
 		text_printf(text, "request_us_p%u %" PRIu64 "\n", quantiles[i] / 10,
 			    request_us(snapshot, quantiles[i]));
 	text_printf(text, "request_us_max %" PRIu64 "\n",
-		    (uint64_t)(snapshot->request_ns->max / CLOCK_NS_PER_US));
+		    (uint64_t)(requests_of(snapshot)->max / CLOCK_NS_PER_US));
 }
 
 static void put_metric(struct text *text, const char *name, enum metric_kind kind, const char *help,
@@ -214,7 +221,7 @@ static void render_prometheus(struct text *text, const struct status_snapshot *s
 	}
 	metric_family(text, "sluice_http_request_seconds", METRIC_HIST,
 		      "From the first byte of a request until its answer has left.");
-	metric_times(text, "sluice_http_request_seconds", snapshot->request_ns);
+	metric_times(text, "sluice_http_request_seconds", requests_of(snapshot));
 }
 
 static const struct {

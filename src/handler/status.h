@@ -30,7 +30,8 @@ struct status_snapshot {
 	uint8_t draining;
 	const struct status_counts *workers;
 	unsigned worker_count;
-	const struct hist *request_ns; /* http_worker.request_ns, of all workers */
+	const struct hist
+		*request_ns; /* http_worker.request_ns, of all workers; NULL: nothing served */
 };
 
 enum status_format {

@@ -2,6 +2,7 @@
 #ifndef SLUICE_HTTP_SCAN_H
 #define SLUICE_HTTP_SCAN_H
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static inline unsigned scan_index(uint64_t bits)
 /* The bits of the first n bytes; n < SCAN_BYTES. */
 static inline uint64_t scan_first(size_t n)
 {
+	assert(n < SCAN_BYTES);
 	return ((uint64_t)1 << n * SCAN_BITS) - 1;
 }
 

@@ -26,9 +26,8 @@ static int teardown(void **state)
 
 static void test_respond(void **state)
 {
-	const struct respond_config config = {.status = 418,
-					      .type = STR("text/x-tea"),
-					      .body = STR("short and stout")};
+	const struct respond_config config = {
+		.status = 418, .type = STR("text/x-tea"), .body = STR("short and stout")};
 
 	harness_start(&h, &respond_handler, &config, NULL);
 	for (unsigned i = 0; i < 3; i++) {
