@@ -109,7 +109,10 @@ static bool find_listener(struct explain *e)
 
 static int collect(void *owner, struct arena *arena, struct status_snapshot *out)
 {
+	static const struct hist no_requests;
+
 	out->version = str_from(sl_version());
+	out->request_ns = &no_requests;
 	return 0;
 }
 
