@@ -92,7 +92,10 @@ struct io_options {
  * IO_ENGINE_AUTO falls back to epoll and logs one line. The loop belongs to the first thread that runs it.
  */
 int io_loop_new(const struct io_options *, struct io_loop **, char *why, size_t why_len);
-/* True while an operation is in flight or something waits for its turn: before io_loop_free, turn until it is false. */
+/*
+ * True while an operation is in flight, or a task, a message or a close waits for its turn: before io_loop_free, turn
+ * until it is false. A loop that was stopped may not have run what was posted before.
+ */
 bool io_loop_busy(struct io_loop *);
 /* Nothing may be open, armed or in flight. */
 void io_loop_free(struct io_loop *);

@@ -451,7 +451,7 @@ int io_loop_new(const struct io_options *options, struct io_loop **out, char *wh
 bool io_loop_busy(struct io_loop *loop)
 {
 	loop_assert_owner(loop);
-	return loop->inflight || loop_has_work(loop);
+	return loop->inflight || loop_has_work(loop) || atomic_load(&loop->posts);
 }
 
 void io_loop_free(struct io_loop *loop)

@@ -66,6 +66,8 @@ static void *run_loop(void *arg)
 	struct run *run = arg;
 
 	run->rc = io_loop_run(loop);
+	while (run->rc == 0 && io_loop_busy(loop))
+		run->rc = io_loop_turn(loop, -1);
 	io_loop_stats(loop, &run->stats);
 	free_own(loop);
 	return NULL;
