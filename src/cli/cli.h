@@ -79,8 +79,6 @@ int cli_print_errors(const struct app_errors *);
 const char *cli_config_file(const char *given);
 /* Serves it; the exit code. Takes over the reference. in_use: what to try when an address is taken, or NULL. */
 int cli_serve(struct app_config *, const struct app_reload *, const char *in_use);
-/* The command of the admin socket that the options name, its answer printed; the exit code. */
-int cli_control(const struct cli_command *, int argc, char **argv);
 /* The command of that name, or NULL. */
 const struct cli_command *cli_find(const char *name);
 void cli_print_command(FILE *, const struct cli_command *);

@@ -201,6 +201,13 @@ static void test_status_for_prometheus(void **state)
 		assert_non_null(strstr(body, line));
 		reply_free(reply);
 	}
+	/* A program that keeps no times may have none, as `sluice explain`. */
+	struct status_snapshot empty = {0};
+	struct arena arena;
+	arena_init(&arena, 0);
+	for (int format = STATUS_TEXT; format <= STATUS_PROMETHEUS; format++)
+		assert_true(status_render(&empty, (enum status_format)format, &arena).len > 0);
+	arena_free(&arena);
 	/* What is not known is the usual text. */
 	struct reply *reply = harness_ask(&h, "GET", "/?format=xml", NULL);
 	assert_string_equal(reply_field(reply, "content-type"), "text/plain; charset=utf-8");
