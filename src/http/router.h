@@ -14,7 +14,11 @@
 struct handler_ops;
 struct http_stream;
 
-/* A step before the handler: 0 goes on; 1: the step answered (or will); -errno as in handler_ops.open. */
+/*
+ * A step before the handler: 0 goes on; 1: the step answered (or will); HTTP_STEP_WAIT: it calls http_stream_resume later, and
+ * has set s->handler to operations of its own (gone, on_close) that stand in until then; -errno as in handler_ops.open.
+ */
+#define HTTP_STEP_WAIT 2
 struct http_step {
 	int (*run)(const void *config, struct http_stream *);
 	const void *config;

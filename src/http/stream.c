@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "http/filter.h"
 #include "http/forwarded.h"
 #include "http/server.h"
 
@@ -21,6 +22,29 @@ int http_client(struct http_stream *s, struct net_addr *a)
 	return 0;
 }
 
+void http_stream_add_filter(struct http_stream *s, struct http_filter *filter)
+{
+	struct http_filter **at = &s->filters;
+
+	while (*at)
+		at = &(*at)->next;
+	filter->next = NULL;
+	*at = filter;
+}
+
+static int stream_respond_filtered(struct http_stream *s, const struct http_head *head,
+				   struct source *body)
+{
+	struct http_head copy = *head;
+
+	/* What is added must not land behind the caller's fields, in memory that is not ours. */
+	copy.fields.cap = copy.fields.count;
+	for (struct http_filter *f = s->filters; f; f = f->next)
+		if (f->ops->respond)
+			(void)f->ops->respond(f, s, &copy, &body);
+	return s->wire->respond(s, &copy, body);
+}
+
 int http_respond(struct http_stream *s, const struct http_head *head, struct source *body)
 {
 	if (s->responded) {
@@ -31,6 +55,8 @@ int http_respond(struct http_stream *s, const struct http_head *head, struct sou
 	assert(head->status >= 200 && head->status < 600);
 	s->responded = true;
 	s->status = head->status;
+	if (SL_UNLIKELY(s->filters != NULL))
+		return stream_respond_filtered(s, head, body);
 	return s->wire->respond(s, head, body);
 }
 
@@ -179,8 +205,9 @@ void http_stream_refuse(struct http_stream *s, unsigned status)
 
 static int stream_run_steps(struct http_stream *s)
 {
-	for (unsigned i = 0; i < s->route->step_count; i++) {
-		int r = s->route->steps[i].run(s->route->steps[i].config, s);
+	while (s->step < s->route->step_count) {
+		const struct http_step *step = &s->route->steps[s->step++];
+		int r = step->run(step->config, s);
 		if (r)
 			return r;
 	}
@@ -251,15 +278,11 @@ static bool stream_skips(const struct http_stream *s)
 	       (served || !s->request.fields.first[HTTP_EXPECT]);
 }
 
-static int stream_open(struct http_stream *s)
+/* The steps that are left, and then the handler. 0 or -errno. */
+static int stream_go_on(struct http_stream *s)
 {
-	struct http_route *route = s->route;
-
-	if (s->request_body && s->request.content_length >= 0 &&
-	    (uint64_t)s->request.content_length > route->body_max)
-		return http_respond_error(s, 413);
-	s->body_max = route->body_max;
 	int r = stream_run_steps(s);
+
 	if (r)
 		return r < 0 ? r : 0;
 	if (!stream_skips(s)) {
@@ -271,6 +294,26 @@ static int stream_open(struct http_stream *s)
 	s->request_body->consumer = s;
 	stream_skip(s);
 	return 0;
+}
+
+static int stream_open(struct http_stream *s)
+{
+	struct http_route *route = s->route;
+
+	if (s->request_body && s->request.content_length >= 0 &&
+	    (uint64_t)s->request.content_length > route->body_max)
+		return http_respond_error(s, 413);
+	s->body_max = route->body_max;
+	return stream_go_on(s);
+}
+
+void http_stream_resume(struct http_stream *s, int result)
+{
+	s->handler = NULL;
+	if (!result)
+		result = stream_go_on(s);
+	if (result < 0 && !s->responded)
+		http_stream_refuse(s, stream_status_of(result));
 }
 
 /* OPTIONS for a handler that serves other methods alone is answered for it. */
@@ -369,6 +412,11 @@ void http_stream_finish(struct http_stream *s, int why)
 	HTTP_COUNT(w->counts.bytes_in, s->body_bytes_in);
 	if (w->log && s->status)
 		w->log(w, s, why);
+	for (struct http_filter *f = s->filters, *next; f; f = next) {
+		next = f->next;
+		if (f->ops->finish)
+			f->ops->finish(f, s, why);
+	}
 	if (s->handler && s->handler->on_close)
 		s->handler->on_close(s, why);
 	if (!s->generation)

@@ -13,6 +13,7 @@
 
 struct conn;
 struct http_stream;
+struct http_filter;
 struct http_worker;
 struct http_route;
 struct http_generation;
@@ -90,10 +91,12 @@ struct http_stream {
 	 */
 	struct source *request_body;
 	struct arena *arena;
-	unsigned caps;     /* seg kinds that wire and filters carry without copying */
-	uint16_t status;   /* of the response, once it began */
-	uint8_t responded; /* http_respond, http_upgrade or http_reset was called */
-	uint64_t began_ns; /* first byte of the request */
+	unsigned caps;               /* seg kinds that wire and filters carry without copying */
+	uint16_t status;             /* of the response, once it began */
+	uint8_t responded;           /* http_respond, http_upgrade or http_reset was called */
+	uint8_t step;                /* of the route: the next one to run */
+	struct http_filter *filters; /* http/filter.h */
+	uint64_t began_ns;           /* first byte of the request */
 	uint64_t
 		body_max; /* of the request's body, by the route; past it the pull fails with -EMSGSIZE */
 	uint64_t body_bytes_in, body_bytes_out;
@@ -131,6 +134,9 @@ static inline void http_reset(struct http_stream *s, enum http_error error)
 {
 	s->wire->reset(s, error);
 }
+
+/* After HTTP_STEP_WAIT (http/router.h), from the top of the loop: 0 goes on; 1: the step answered; or -errno. */
+void http_stream_resume(struct http_stream *, int result);
 
 /* The peer's address. */
 static inline int http_peer(struct http_stream *s, struct net_addr *a)

@@ -27,8 +27,10 @@ struct conn_ops {
 };
 
 /*
- * Incoming: `source` (pull gives SEG_MEM only, end after FIN, fail with the socket's error). Nothing is read
- * unless somebody pulled, but for what a receive that is already armed brings: at most CONN_AHEAD_BYTES.
+ * Incoming: `source` (end after FIN, fail with the socket's error). Nothing is read unless somebody pulled, but for
+ * what a receive that is already armed brings: at most CONN_AHEAD_BYTES. A pull gives SEG_MEM; one that allows
+ * SEG_PIPE stops the receiving into memory and gives, once what came so has been pulled, bytes that were
+ * spliced into a leased pipe (net/pipe.h), where the engine can splice.
  * source.close must not be called; conn_close ends both directions.
  * Outgoing: what is sent within a loop turn leaves together at its end, in order.
  */
@@ -62,7 +64,8 @@ struct conn {
 #define CONN_RESERVE_MAX 8192
 
 /*
- * Takes over the segment in every case. MEM of a few hundred bytes may be copied to join its neighbours. 0, or
+ * Takes over the segment in every case. MEM of a few hundred bytes may be copied to join its neighbours. PIPE is
+ * spliced out at its turn. 0, or
  * -errno (also in conn->error). FILE is read at the time of sending: a file that ended early is -ENODATA,
  * and the connection is then reset at close so that the cut shows.
  */
