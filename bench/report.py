@@ -78,6 +78,16 @@ def skipped_text(skipped):
     return [f"Not measured: {name}: {why}." for name, why in skipped.items()]
 
 
+def relay_idle_table(rounds, skipped):
+    header, rows, _ = idle_table(rounds, {})
+    said = "Not judged: a server it needs was not measured."
+    if rounds.get(SUBJECT) and rounds.get("haproxy"):
+        mine, theirs = (median(rounds[n], "bytes_per_connection") for n in (SUBJECT, "haproxy"))
+        said = (f"Target: less than haproxy. Measured: {number(mine)} to {number(theirs)} bytes: "
+                + ("holds." if mine < theirs else "does not hold."))
+    return header, rows, [said] + skipped_text(skipped)
+
+
 def idle_table(rounds, skipped):
     header = ["server", "bytes per idle connection", "lowest to highest round",
               "private memory before, MiB", "after, MiB"]

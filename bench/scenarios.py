@@ -57,7 +57,29 @@ IDLE_CONNECTIONS = 15000
 IDLE_WARM = 1000
 IDLE_BYTES_MAX = 512
 IDLE_SERVERS = ("sluice", "nginx-sendfile", "h2o", "caddy")
-NAMES = [s.name for s in RATES] + ["idle-memory", "engines"]
+PROXIES = ("nginx", "nginx-large-buffers", "haproxy", "haproxy-splice")
+RELAYS = ("haproxy", "haproxy-splice")
+# What stands behind a proxy answers with so many bytes; a relay is led to the other half of its client.
+BEHIND = {"proxy-small": 13, "proxy-100k": 100 * 1024}
+PROXIED = [
+    Scenario("proxy-small", "HTTP proxy: answers of 13 bytes", servers=("sluice",) + PROXIES,
+             target=Target(1.25, PROXIES, "1.25 times the better of nginx and haproxy")),
+    Scenario("proxy-100k", "HTTP proxy: answers of 100 KiB", servers=("sluice",) + PROXIES,
+             target=Target(1.2, RELAYS, "1.2 times haproxy")),
+    Scenario("relay-bulk", "TCP relay: flows of 1 GiB", unit="MiB", by_bytes=True,
+             load=("--mode", "bulk", "--conns", "4"), servers=("sluice",) + RELAYS,
+             target=Target(1.0, RELAYS, "haproxy with splice")),
+    Scenario("relay-echo", "TCP relay: 64 bytes there and back", unit="round trips",
+             load=("--mode", "echo", "--conns", "64", "--size", "64"), servers=("sluice",) + RELAYS,
+             target=Target(1.1, RELAYS, "1.1 times haproxy")),
+    Scenario("relay-connect", "TCP relay: a connection for each byte there and back", unit="connections",
+             load=("--mode", "connect", "--conns", "64"), servers=("sluice",) + RELAYS,
+             target=Target(1.1, RELAYS, "1.1 times haproxy")),
+]
+RELAY_IDLE_CONNECTIONS = 1000
+RELAY_IDLE_SERVERS = ("sluice", "haproxy")
+PROXIED_NAMES = [s.name for s in PROXIED] + ["relay-idle"]
+NAMES = [s.name for s in RATES] + ["idle-memory", "engines"] + PROXIED_NAMES
 
 
 class Failed(Exception):
@@ -100,7 +122,7 @@ def end_load(load, seconds, line=""):
 
 def measure_rate(scenario, server, program, seconds, server_cpu):
     """One round of one server: its clocks are read when the load client says that it starts and ends."""
-    size = FILES[scenario.file]
+    size = BEHIND.get(scenario.name) or FILES[scenario.file]
     load = start_load(program, (*scenario.load, "--seconds", str(seconds), "--warmup", "0.3", "--path",
                                 "/" + scenario.file, "--expect-status", "200", "--expect-length",
                                 str(size)), server.port)
@@ -119,6 +141,67 @@ def measure_rate(scenario, server, program, seconds, server_cpu):
     return {"per_cpu_second": done / cpu, "per_second": done / result["seconds"],
             "server_cpu_seconds": cpu, "cpu_busy_seconds": max(0.0, wall - idle), "done": done,
             "seconds": result["seconds"], "client_cpu_seconds": result["client_cpu_seconds"]}
+
+
+def start_relay(program, args, port, backend):
+    return subprocess.Popen([program, "--cpu", str(CLIENT_CPU), *args, "--port", str(port), "--backend",
+                             str(backend)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def end_relay(load, seconds, line=""):
+    """As end_load."""
+    try:
+        out, said = load.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        load.kill()
+        load.communicate()
+        raise Failed("the client of the relay did not end in time") from None
+    lines = (line + out).strip().splitlines()
+    if not lines or not lines[-1].startswith("{"):
+        raise Failed(said.strip() or "the client of the relay said nothing")
+    result = json.loads(lines[-1])
+    if result["errors"]:
+        raise Failed(f"{result['errors']} errors")
+    return result
+
+
+def measure_relay(scenario, server, program, backend, seconds, server_cpu):
+    """As measure_rate, with both ends of the relay in one program."""
+    load = start_relay(program, (*scenario.load, "--seconds", str(seconds)), server.port, backend)
+    if load.stdout.readline() != "start\n":
+        end_relay(load, 5)
+        raise Failed("the client of the relay did not start")
+    cpu, idle, wall = server.cpu_seconds(), cpu_idle_seconds(server_cpu), time.monotonic()
+    line = load.stdout.readline()
+    cpu = server.cpu_seconds() - cpu
+    idle = cpu_idle_seconds(server_cpu) - idle
+    wall = time.monotonic() - wall
+    result = end_relay(load, 10, line)
+    done = result["bytes"] / 2**20 if scenario.by_bytes else result["done"]
+    if not done or cpu <= 0:
+        raise Failed("nothing came through")
+    return {"per_cpu_second": done / cpu, "per_second": done / result["seconds"],
+            "server_cpu_seconds": cpu, "cpu_busy_seconds": max(0.0, wall - idle), "done": done,
+            "seconds": result["seconds"], "client_cpu_seconds": result["client_cpu_seconds"]}
+
+
+def measure_relay_idle(server, program, backend):
+    """Bytes of private anonymous memory that one idle relayed connection adds."""
+    end_relay(start_relay(program, ("--mode", "idle", "--conns", "100", "--seconds", "0.1"), server.port,
+                          backend), 20)
+    time.sleep(0.5)
+    before = server.anonymous_bytes()
+    load = start_relay(program, ("--mode", "idle", "--conns", str(RELAY_IDLE_CONNECTIONS), "--seconds", "30"),
+                       server.port, backend)
+    load.stdout.readline()
+    time.sleep(1)
+    after = server.anonymous_bytes()
+    result = end_relay(load, 30)
+    if result["open"] != RELAY_IDLE_CONNECTIONS or result["done"] != RELAY_IDLE_CONNECTIONS:
+        raise Failed(f"only {result['done']} of {RELAY_IDLE_CONNECTIONS} connections were relayed")
+    return {"bytes_per_connection": (after - before) / RELAY_IDLE_CONNECTIONS, "before": before,
+            "after": after}
 
 
 def measure_idle(server, program):

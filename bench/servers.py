@@ -66,6 +66,7 @@ class Server:
     name = ""
     constant = False  # answers everything with the 13-byte constant
     process = None
+    cpu = SERVER_CPU
 
     def __init__(self, work, site):
         self.work = os.path.join(work, self.name)
@@ -81,7 +82,7 @@ class Server:
         return ""
 
     def start(self):
-        command = ["taskset", "-c", str(SERVER_CPU)] + self.command()
+        command = ["taskset", "-c", str(self.cpu)] + self.command()
         with open(os.path.join(self.work, "output"), "wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
                                             stdin=subprocess.DEVNULL, start_new_session=True,
