@@ -79,7 +79,10 @@ const struct relay_counts *tcp_service_counts(const struct tcp_service *);
 struct udp_service;
 /* Owns fd, a bound datagram socket of this worker alone (SO_REUSEPORT). 0 or -errno: then fd is closed. */
 int udp_service_new(const struct udp_config *, struct io_loop *, int fd, struct udp_service **);
-/* Sessions go on without new ones until they are idle. */
+/*
+ * No datagram is read from fd any more, which may be shared (dup) with the service that follows and begins new sessions;
+ * answers still go to the clients until their sessions are idle. Then `drained`, never inline.
+ */
 void udp_service_drain(struct udp_service *, void (*drained)(void *owner), void *owner);
 void udp_service_abort(struct udp_service *);
 void udp_service_free(struct udp_service *);

@@ -4,6 +4,7 @@
 #define SLUICE_UPSTREAM_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/str.h"
@@ -21,6 +22,8 @@ enum upstream_balance {
 	UPSTREAM_ADDRESS,     /* hash of the client's address over the usable servers */
 	UPSTREAM_CONSISTENT,  /* ring of 160 points a server and weight, by `key` */
 };
+/* As the configuration says it: "round_robin", "p2c". */
+const char *upstream_balance_name(enum upstream_balance);
 
 /* What is hashed, for UPSTREAM_CONSISTENT. Without such a header or cookie: the client's address. */
 enum upstream_key {
@@ -46,6 +49,12 @@ struct upstream_server_config {
 	uint32_t max_conns;   /* requests or connections at a time, of all workers; 0: no bound */
 	bool backup;          /* used when no other is usable */
 };
+/*
+ * "10.0.0.1:80", "[::1]:80", ":80" and "80" (127.0.0.1), "unix:/path", "app.example.com:80", "srv:_http._tcp.example.com":
+ * weight 1; text and host are views of `text`. 0 or -EINVAL with what is wrong and the cure in why.
+ */
+int upstream_server_parse(struct str text, struct upstream_server_config *, char *why,
+			  size_t why_len);
 
 /* Active checks. */
 struct upstream_health {
