@@ -510,6 +510,16 @@ ssize_t io_try_sendfile(struct io_fd *fd, int file, int64_t off, size_t len)
 				     : io_sys_sendfile(fd, file, off, len);
 }
 
+int io_try_connect(struct io_fd *fd, const struct sockaddr *addr, socklen_t len)
+{
+	const struct io_backend *backend = fd->loop->backend;
+
+	loop_assert_owner(fd->loop);
+	assert(!fd->wr);
+	return backend->try_connect ? backend->try_connect(fd, addr, len)
+				    : io_sys_connect(fd, addr, len);
+}
+
 int io_shutdown(struct io_fd *fd)
 {
 	const struct io_backend *backend = fd->loop->backend;

@@ -75,8 +75,12 @@ void sim_connected(struct sim_socket *s, int result)
 {
 	struct io_op *op = s->io ? s->io->wr : NULL;
 
-	if (op && op->code == IO_CONNECT)
+	if (op && op->code == IO_CONNECT) {
 		io_op_finish(op, result);
+		return;
+	}
+	s->error = -result;
+	sim_wake(s, SIM_WR);
 }
 
 /* The served ops. Each answers its result, or SIM_LATER. */
@@ -471,6 +475,21 @@ static int op_try_openat(struct io_loop *loop, const struct io_openat *o)
 	return sim_chance(w, w->o.faults.cold) ? -EAGAIN : job_open(w, o);
 }
 
+static int op_try_connect(struct io_fd *fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct sim_socket *s = socket_of(fd);
+	int error = s->error;
+
+	s->error = 0;
+	if (error)
+		return -error;
+	if (s->state == SIM_OPENED || s->state == SIM_BROKEN)
+		return 0;
+	if (s->state != SIM_CONNECTING)
+		sim_connect_begin(s, addr, len);
+	return -EINPROGRESS;
+}
+
 static int op_shutdown(struct io_fd *fd)
 {
 	return sim_send_end(socket_of(fd));
@@ -536,6 +555,7 @@ const struct io_backend io_backend_sim = {
 	.features = op_features,
 	.try_send = op_try_send,
 	.try_sendfile = op_try_sendfile,
+	.try_connect = op_try_connect,
 	.shutdown = op_shutdown,
 	.set_reset = op_set_reset,
 	.sock_name = op_name,

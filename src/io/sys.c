@@ -46,6 +46,13 @@ ssize_t io_sys_sendfile(struct io_fd *fd, int file, int64_t off, size_t len)
 	return -EAGAIN;
 }
 
+int io_sys_connect(struct io_fd *fd, const struct sockaddr *addr, socklen_t len)
+{
+	if (connect(fd->fd, addr, len) == 0 || errno == EISCONN)
+		return 0;
+	return errno == EALREADY || errno == EINTR ? -EINPROGRESS : -errno;
+}
+
 int io_sys_shutdown(struct io_fd *fd)
 {
 	return shutdown(fd->fd, SHUT_WR) < 0 ? -errno : 0;

@@ -1,4 +1,4 @@
-#include "net/conn.h"
+#include "net/plain.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -7,8 +7,6 @@
 
 #include "base/slab.h"
 
-/* Segments that leave in one call. */
-#define PLAIN_IOV 32
 /* MEM up to here is copied to join its neighbours: cheaper than one more element for the kernel. */
 #define PLAIN_COPY_MAX 1024
 /* A receive this small joins the buffer before it, so that many small ones cannot hold many buffers. */
@@ -16,61 +14,15 @@
 /* What one connection may send before others get their turn. */
 #define PLAIN_TURN_BYTES (4u * 1024 * 1024)
 
-enum plain_state {
-	PLAIN_OPEN,   /* the owner's */
-	PLAIN_ENDING, /* conn_close came; the queue is being sent */
-	PLAIN_LINGER, /* FIN is sent, the peer's rest is read away */
-	PLAIN_GONE,   /* io_close was called */
-};
-
-/*
- * What only a connection needs that waits to send, or lingers: an idle one does not pay for it. Lingering begins
- * when nothing is left to send, so it is one or the other.
- */
-struct plain_aside {
-	struct io_op op;
-	struct plain *plain;
-	struct io_timer timer; /* of the lingering */
-	size_t lingered;       /* bytes read away */
-	struct iovec iov[PLAIN_IOV];
-};
-
-struct plain {
-	struct conn conn;
-	struct io_fd fd;
-	struct io_op rd;
-	struct io_task task;
-	struct seg_chain in, out;
-	struct buf *tail; /* the open buffer at the end of `out` */
-	struct plain_aside *aside;
-	uint8_t state;
-	bool eof : 1;
-	bool waiting : 1;   /* a pull returned PULL_WAIT */
-	bool receiving : 1; /* rd is in flight */
-	bool shut : 1;      /* FIN is wanted or sent */
-	bool fin_sent : 1;
-	bool was_full : 1;
-	bool failed : 1; /* a failure to send was reported */
-	bool no_linger : 1;
-	bool sending : 1; /* aside->op is in flight */
-};
-
 static _Thread_local struct slab plain_slab = SLAB_INIT("conn", sizeof(struct plain), 256);
 static _Thread_local struct slab aside_slab =
 	SLAB_INIT("conn aside", sizeof(struct plain_aside), 256);
 
-static void plain_step(struct plain *);
-
-static struct plain *plain_of(struct conn *c)
-{
-	return SL_CONTAINER(c, struct plain, conn);
-}
-
 /* Receiving. */
 
-static void plain_receive(struct plain *p)
+void plain_receive(struct plain *p)
 {
-	if (p->receiving || p->eof || p->conn.source.error || p->state == PLAIN_GONE)
+	if (p->receiving || p->dial || p->eof || p->conn.source.error || p->state == PLAIN_GONE)
 		return;
 	p->receiving = true;
 	p->rd.code = IO_RECV;
@@ -122,7 +74,7 @@ static void plain_io_close(struct plain *p)
 	io_close(&p->fd, plain_gone);
 }
 
-static void plain_fail(struct plain *p, int err)
+void plain_fail(struct plain *p, int err)
 {
 	if (!p->conn.error)
 		p->conn.error = err;
@@ -295,7 +247,7 @@ static unsigned plain_gather(struct plain *p, struct iovec *iov, bool *file_foll
 	return n;
 }
 
-static int plain_sleep(struct plain *p, enum io_code code)
+int plain_sleep(struct plain *p, enum io_code code)
 {
 	struct plain_aside *aside = slab_alloc(&aside_slab);
 
@@ -338,7 +290,7 @@ static ssize_t plain_send_file(struct plain *p)
 	return sent ? sent : -ENODATA;
 }
 
-static void plain_push(struct plain *p)
+void plain_push(struct plain *p)
 {
 	size_t budget = PLAIN_TURN_BYTES;
 
@@ -382,7 +334,7 @@ static void plain_begin_linger(struct plain *p)
 /* After the queue emptied: the FIN or the end that waited for it. */
 static void plain_settle(struct plain *p)
 {
-	if (p->conn.queued || p->sending || p->state == PLAIN_GONE)
+	if (p->conn.queued || p->sending || p->dial || p->state == PLAIN_GONE)
 		return;
 	if (p->state == PLAIN_ENDING && (p->no_linger || p->eof)) {
 		plain_io_close(p);
@@ -421,9 +373,12 @@ static void plain_notify(struct plain *p)
 		c->drained(c, c->consumer);
 }
 
-/* From the top of the loop. */
-static void plain_step(struct plain *p)
+void plain_step(struct plain *p)
 {
+	if (p->dial)
+		plain_dial_step(p);
+	if (p->dial || p->state == PLAIN_GONE)
+		return;
 	plain_push(p);
 	if (p->conn.error && !p->sending && p->out.head) {
 		seg_chain_clear(&p->out);
@@ -443,7 +398,7 @@ static void plain_flush(struct conn *c)
 	struct plain *p = plain_of(c);
 
 	plain_push(p);
-	if (!c->queued && !p->shut && !c->want_drained && !p->was_full && !c->error)
+	if (!c->queued && !p->shut && !c->want_drained && !p->was_full && !c->error && !p->dial)
 		io_undefer(c->loop, &p->task);
 }
 
@@ -532,6 +487,9 @@ static void plain_close(struct conn *c, int why)
 		return;
 	if (c->error && why >= 0)
 		why = c->error;
+	/* There is nobody yet whom an orderly end could reach. */
+	if (p->dial)
+		why = -ECANCELED;
 	if (why < 0) {
 		io_set_reset(&p->fd);
 		plain_io_close(p);
@@ -560,6 +518,7 @@ static void plain_gone(struct io_fd *fd)
 	seg_chain_clear(&p->in);
 	seg_chain_clear(&p->out);
 	buf_unref(p->tail);
+	plain_dial_free(p);
 	slab_free(&plain_slab, p);
 	if (closed)
 		closed(consumer);

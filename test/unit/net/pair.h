@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -139,16 +140,21 @@ static inline unsigned pair_count(const struct pair_in *in, const char *what)
 }
 
 /* Runs the tests over readiness and, where the kernel has it, over completion. */
-#define RUN_OVER_ENGINES(tests) pair_run(#tests, tests, sizeof(tests) / sizeof((tests)[0]))
+#define RUN_OVER_ENGINES(tests) \
+	pair_run(#tests, tests, sizeof(tests) / sizeof((tests)[0]), "epoll auto")
+/* The same over every engine that there is. */
+#define RUN_OVER_ALL_ENGINES(tests) \
+	pair_run(#tests, tests, sizeof(tests) / sizeof((tests)[0]), "epoll poll select auto")
 
-static inline int pair_run(const char *name, const struct CMUnitTest *tests, size_t count)
+static inline int pair_run(const char *name, const struct CMUnitTest *tests, size_t count,
+			   const char *engines)
 {
-	static const enum io_engine engines[] = {IO_ENGINE_EPOLL, IO_ENGINE_AUTO};
-	int failed = 0;
+	int failed = 0, len;
+	char engine[16];
 
-	for (unsigned i = 0; i < SL_ARRAY_SIZE(engines); i++) {
-		pair_engine = engines[i];
-		print_message("engine %s:\n", i ? "auto" : "epoll");
+	for (; sscanf(engines, "%15s%n", engine, &len) == 1; engines += len) {
+		pair_engine = (enum io_engine)io_engine_parse(engine);
+		print_message("engine %s:\n", engine);
 		failed += _cmocka_run_group_tests(name, tests, count, NULL, NULL);
 	}
 	return failed;

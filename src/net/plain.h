@@ -1,0 +1,73 @@
+/* internal: plain connections, as the files that make them up see them. Only net/conn*.c include this. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SLUICE_NET_PLAIN_H
+#define SLUICE_NET_PLAIN_H
+
+#include "net/conn.h"
+
+/* Segments that leave in one call. */
+#define PLAIN_IOV 32
+
+struct plain_dial;
+
+enum plain_state {
+	PLAIN_OPEN,   /* the owner's */
+	PLAIN_ENDING, /* conn_close came; the queue is being sent */
+	PLAIN_LINGER, /* FIN is sent, the peer's rest is read away */
+	PLAIN_GONE,   /* io_close was called */
+};
+
+/*
+ * What only a connection needs that waits to send, or lingers: an idle one does not pay for it. Lingering begins
+ * when nothing is left to send, so it is one or the other.
+ */
+struct plain_aside {
+	struct io_op op;
+	struct plain *plain;
+	struct io_timer timer; /* of the lingering */
+	size_t lingered;       /* bytes read away */
+	struct iovec iov[PLAIN_IOV];
+};
+
+struct plain {
+	struct conn conn;
+	struct io_fd fd;
+	struct io_op rd;
+	struct io_task task;
+	struct seg_chain in, out;
+	struct buf *tail; /* the open buffer at the end of `out` */
+	struct plain_aside *aside;
+	struct plain_dial *dial; /* while it connects */
+	uint8_t state;
+	bool eof : 1;
+	bool waiting : 1;   /* a pull returned PULL_WAIT */
+	bool receiving : 1; /* rd is in flight */
+	bool shut : 1;      /* FIN is wanted or sent */
+	bool fin_sent : 1;
+	bool was_full : 1;
+	bool failed : 1; /* a failure to send was reported */
+	bool no_linger : 1;
+	bool sending : 1; /* aside->op is in flight */
+};
+
+static inline struct plain *plain_of(struct conn *c)
+{
+	return SL_CONTAINER(c, struct plain, conn);
+}
+
+/* Arms the receive unless something forbids it. */
+void plain_receive(struct plain *);
+/* Sends what the kernel takes now; waits for room when it takes no more. */
+void plain_push(struct plain *);
+/* From the top of the loop: sends, ends and tells whatever is due. */
+void plain_step(struct plain *);
+/* -errno of sending: everything after it is swallowed. */
+void plain_fail(struct plain *, int err);
+/* Waits to send (IO_SEND) or for room (IO_WAIT_OUT), then plain_step. 0 or -ENOMEM. */
+int plain_sleep(struct plain *, enum io_code);
+
+/* conn_dial.c: plain_step while it connects. */
+void plain_dial_step(struct plain *);
+void plain_dial_free(struct plain *);
+
+#endif
