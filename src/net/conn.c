@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/slab.h"
+#include "net/conn_names.h"
 
 /* MEM up to here is copied to join its neighbours: cheaper than one more element for the kernel. */
 #define PLAIN_COPY_MAX 1024
@@ -519,6 +520,7 @@ static void plain_gone(struct io_fd *fd)
 	seg_chain_clear(&p->out);
 	buf_unref(p->tail);
 	plain_dial_free(p);
+	conn_free_names(&p->conn);
 	slab_free(&plain_slab, p);
 	if (closed)
 		closed(consumer);

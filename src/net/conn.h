@@ -49,6 +49,7 @@ struct conn {
 	void (*closed)(void *consumer);
 	void *consumer; /* for drained and closed; source.consumer is the puller's */
 	uint64_t bytes_in, bytes_out;
+	struct conn_names *names; /* net/conn_names.h; NULL: the socket's */
 	int error; /* first failure to send (-errno), or 0: then sends are swallowed and released */
 	uint8_t caps;         /* seg kinds that are sent without copying */
 	uint8_t want_drained; /* see conn_want_drained */
@@ -131,10 +132,11 @@ static inline void conn_close(struct conn *c, int why)
 #define CONN_LINGER_MS 2000
 #define CONN_LINGER_BYTES (256 * 1024)
 
-/* The peer's address, or our own. 0 or -errno. Asked for when needed, not for each connection. */
+int conn_names_get(const struct conn *, bool peer, struct net_addr *);
+/* The peer's address, or our own, or what conn_set_names said. 0 or -errno. Asked for when needed, not for each connection. */
 static inline int conn_name(struct conn *c, bool peer, struct net_addr *a)
 {
-	return c->ops->name_of(c, peer, a);
+	return c->names ? conn_names_get(c, peer, a) : c->ops->name_of(c, peer, a);
 }
 
 /* TCP or Unix; takes over a connected `fd` (on failure it is closed). From a pool of the thread. */

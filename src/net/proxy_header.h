@@ -30,12 +30,14 @@ size_t proxy_header_print(enum proxy_version, const struct net_addr *src,
 
 /*
  * Reads the header off a conn that was just accepted. done: once, from the top of the loop: 0, the conn then gives
- * what follows the header and conn_name says what the header said; or -errno (-ETIMEDOUT, -EBADMSG, the
- * conn's), and the conn is closed. Embedded by its owner.
+ * what follows the header and conn_name says what the header said; or -errno (-ETIMEDOUT, -EBADMSG, -ENODATA when
+ * the peer ended before it was whole, the conn's), and the conn is closed: NULL is passed. Embedded by its
+ * owner, who sets done and owner.
  */
 struct proxy_reader {
 	struct conn *conn;
 	struct io_timer timer;
+	struct io_task task;
 	enum proxy_version accept;
 	void (*done)(struct proxy_reader *, struct conn *, int result);
 	void *owner;
@@ -44,7 +46,7 @@ struct proxy_reader {
 };
 #define PROXY_READ_TIMEOUT_MS 5000
 void proxy_reader_start(struct proxy_reader *, struct conn *, enum proxy_version accept);
-/* Gives up: the conn is closed, no `done`. */
+/* Gives up: the conn is closed, no `done`. Harmless after it. */
 void proxy_reader_cancel(struct proxy_reader *);
 
 #endif
