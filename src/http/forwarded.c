@@ -5,35 +5,22 @@
 #include <netinet/in.h>
 
 #include "base/compiler.h"
+#include "http/hop.h"
 
 #define FORWARDED_NAMES                                                        \
 	((uint64_t)1 << HTTP_FORWARDED | (uint64_t)1 << HTTP_X_FORWARDED_FOR | \
 	 (uint64_t)1 << HTTP_X_FORWARDED_HOST | (uint64_t)1 << HTTP_X_FORWARDED_PROTO)
 
-static bool is_forwarded(const struct http_field *f)
+static bool is_forwarded(const struct http_field *f, const void *data)
 {
+	(void)data;
 	return FORWARDED_NAMES >> f->id & 1 ||
 	       (f->id == HTTP_OTHER && str_starts_nocase(f->name, STR("x-forwarded-")));
 }
 
 void http_forwarded_remove(struct http_fields *f)
 {
-	unsigned kept = 0;
-
-	for (unsigned i = 0; i < f->count; i++)
-		kept += !is_forwarded(&f->v[i]);
-	if (kept == f->count)
-		return;
-	memset(f->first, 0, sizeof(f->first));
-	kept = 0;
-	for (unsigned i = 0; i < f->count; i++) {
-		if (is_forwarded(&f->v[i]))
-			continue;
-		f->v[kept++] = f->v[i];
-		if (!f->first[f->v[i].id])
-			f->first[f->v[i].id] = (uint8_t)kept;
-	}
-	f->count = (uint16_t)kept;
+	http_fields_remove_if(f, is_forwarded, NULL);
 }
 
 /* Splits "host:port" so that the colons of an IPv6 address are left alone. */

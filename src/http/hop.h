@@ -14,7 +14,12 @@
  * asked for. -EBADMSG when Connection names Host, Content-Length or X-Forwarded-*: 400, or 502 from a server.
  */
 int http_hop_remove(struct http_fields *, struct str *upgrade);
+/* Connection may name this many fields that are not its own kind; more are refused in the same way. */
+#define HTTP_HOP_NAMED_MAX 32
 
+/* Takes out the fields that `gone` says of. */
+void http_fields_remove_if(struct http_fields *,
+			   bool (*gone)(const struct http_field *, const void *), const void *data);
 /* Takes out every field of that name, or of that name and id HTTP_OTHER. */
 void http_fields_remove(struct http_fields *, enum http_name);
 void http_fields_remove_named(struct http_fields *, struct str name);
