@@ -10,8 +10,8 @@
 #include "http/names_find.h"
 
 enum h1_parser_state {
-	H1_REQUEST_LINE, /* in the request line, or before it */
-	H1_FIELDS,       /* after it, up to the empty line */
+	H1_FIRST_LINE, /* in the request or status line, or before it */
+	H1_FIELDS,     /* after it, up to the empty line */
 };
 
 /* One call: its arguments, and where it stands. */
@@ -90,7 +90,7 @@ static inline int parse_version(const uint8_t *p, const uint8_t *end, const char
 			return h1_refuse(why, 505, "a major version of HTTP other than 1");
 		}
 	}
-	return h1_refuse(why, 400, "not a request line: no HTTP version");
+	return h1_refuse(why, 400, "no HTTP version");
 }
 
 /* The method; returns the byte after it and its space, or NULL. */
@@ -166,7 +166,7 @@ static inline int parse_request_line(struct h1_parser *p, const struct h1_cursor
 	if (SL_UNLIKELY(stop == target || *stop != ' '))
 		return h1_refuse(in->why, 400,
 				 stop == in->stop
-					 ? "not a request line: no HTTP version"
+					 ? "no HTTP version"
 					 : "not a request line: a byte that no target has");
 	head->target = (struct str){(const char *)target, (size_t)(stop - target)};
 	version = parse_version(stop + 1, in->stop, in->why);
@@ -180,6 +180,14 @@ static inline int parse_request_line(struct h1_parser *p, const struct h1_cursor
 static inline void next_line(struct h1_cursor *in)
 {
 	in->line = in->stop += 2;
+}
+
+/* The same of the first line. */
+static inline void begin_fields(struct h1_parser *p, struct h1_cursor *in)
+{
+	next_line(in);
+	p->fields_at = (uint32_t)(in->line - in->base);
+	p->state = H1_FIELDS;
 }
 
 /*
@@ -240,9 +248,45 @@ static inline int read_request_line(struct h1_parser *p, const struct h1_options
 		r = read_odd_line(p, in, head, max);
 	if (SL_UNLIKELY(r <= 0))
 		return r;
-	next_line(in);
-	p->fields_at = (uint32_t)(in->line - in->base);
-	p->state = H1_FIELDS;
+	begin_fields(p, in);
+	return 1;
+}
+
+/* RFC 9112 section 4: the version, a space, three digits, a space; then a reason, which may be empty. */
+static inline int parse_status_line(const struct h1_cursor *in, struct http_head *head)
+{
+	const uint8_t *p = in->line + 8;
+	int version;
+
+	if (SL_UNLIKELY(in->stop - in->line < 13))
+		return h1_refuse(in->why, 400, "not a status line");
+	version = parse_version(in->line, p, in->why);
+	if (SL_UNLIKELY(version < 0))
+		return version;
+	/* 100 to 599 (RFC 9110 section 15). */
+	if (SL_UNLIKELY(p[0] != ' ' || (unsigned)(p[1] - '1') > 4 || (unsigned)(p[2] - '0') > 9 ||
+			(unsigned)(p[3] - '0') > 9 || p[4] != ' '))
+		return h1_refuse(in->why, 400, "not a status code");
+	head->version = (uint16_t)version;
+	head->status = (uint16_t)((p[1] - '0') * 100 + (p[2] - '0') * 10 + (p[3] - '0'));
+	return 1;
+}
+
+static inline int read_status_line(struct h1_parser *p, struct h1_cursor *in,
+				   struct http_head *head)
+{
+	int r;
+
+	in->stop = scan_ctl(in->base, in->stop, in->end);
+	if (SL_UNLIKELY((size_t)(in->stop - in->line) > H1_REQUEST_LINE_MAX))
+		return h1_refuse(in->why, 400, "the status line is too long");
+	r = line_end(in);
+	if (SL_UNLIKELY(r <= 0))
+		return r;
+	r = parse_status_line(in, head);
+	if (SL_UNLIKELY(r <= 0))
+		return r;
+	begin_fields(p, in);
 	return 1;
 }
 
@@ -274,9 +318,9 @@ static inline struct str trim(const uint8_t *p, const uint8_t *end)
 }
 
 /* One field line; `colon` is NULL when it has not been found yet. 0 or a refusal. */
-static inline int parse_field(struct h1_parser *p, const struct h1_options *options,
-			      const struct h1_cursor *in, const uint8_t *colon, struct arena *arena,
-			      struct http_fields *fields)
+static inline __attribute__((always_inline)) int parse_field(
+	struct h1_parser *p, const struct h1_options *options, const struct h1_cursor *in,
+	const uint8_t *colon, struct arena *arena, struct http_fields *fields)
 {
 	bool underscore = false;
 	int r;
@@ -328,8 +372,11 @@ static inline const uint8_t *find_colon(struct h1_cursor *in)
 	return colon;
 }
 
-static inline int read_fields(struct h1_parser *p, const struct h1_options *options,
-			      struct h1_cursor *in, struct arena *arena, struct http_head *head)
+static inline __attribute__((always_inline)) int read_fields(struct h1_parser *p,
+							     const struct h1_options *options,
+							     struct h1_cursor *in,
+							     struct arena *arena,
+							     struct http_head *head)
 {
 	const uint8_t *fields = in->base + p->fields_at;
 	uint32_t max = limit_of(options->fields_bytes_max, H1_FIELDS_BYTES_MAX);
@@ -357,6 +404,21 @@ static inline int read_fields(struct h1_parser *p, const struct h1_options *opti
 	}
 }
 
+/* A call begins; what was found before may have moved. */
+static inline void begin_call(struct h1_parser *p, struct http_head *head, const uint8_t *base)
+{
+	if (SL_UNLIKELY(p->base != base && p->base))
+		rebase((uintptr_t)p->base, head, base);
+	p->base = base;
+}
+
+/* The next one goes on from here. */
+static inline void end_call(struct h1_parser *p, const struct h1_cursor *in)
+{
+	p->line = (uint32_t)(in->line - in->base);
+	p->scan = (uint32_t)(in->stop - in->base);
+}
+
 int h1_parse_request(struct h1_parser *p, const struct h1_options *options, const uint8_t *base,
 		     size_t len, struct arena *arena, struct http_head *head,
 		     struct h1_request *out, const char **why)
@@ -364,16 +426,34 @@ int h1_parse_request(struct h1_parser *p, const struct h1_options *options, cons
 	struct h1_cursor in = {base, base + len, base + p->line, base + p->scan, why};
 	int r = 1;
 
-	if (SL_UNLIKELY(p->base != base && p->base))
-		rebase((uintptr_t)p->base, head, base);
-	p->base = base;
-	if (SL_LIKELY(p->state == H1_REQUEST_LINE))
+	begin_call(p, head, base);
+	if (SL_LIKELY(p->state == H1_FIRST_LINE))
 		r = read_request_line(p, options, &in, head);
 	if (SL_LIKELY(r > 0))
 		r = read_fields(p, options, &in, arena, head);
-	p->line = (uint32_t)(in.line - base);
-	p->scan = (uint32_t)(in.stop - base);
+	end_call(p, &in);
 	if (SL_LIKELY(r > 0))
 		r = h1_request_rules(p, options, len, arena, head, out, why);
 	return r > 0 ? (int)p->line : r;
+}
+
+int h1_parse_response(struct h1_parser *p, const uint8_t *base, size_t len, struct arena *arena,
+		      enum http_method asked, struct http_head *head, struct h1_response *out,
+		      const char **why)
+{
+	static const struct h1_options options = {.keep_underscores = true};
+	struct h1_cursor in = {base, base + len, base + p->line, base + p->scan, why};
+	int r = 1;
+
+	begin_call(p, head, base);
+	if (SL_LIKELY(p->state == H1_FIRST_LINE))
+		r = read_status_line(p, &in, head);
+	if (SL_LIKELY(r > 0))
+		r = read_fields(p, &options, &in, arena, head);
+	end_call(p, &in);
+	if (SL_LIKELY(r > 0))
+		r = h1_response_rules(p, asked, head, out, why);
+	if (SL_UNLIKELY(r < 0))
+		return r == -ENOMEM ? r : -EBADMSG;
+	return r ? (int)p->line : 0;
 }

@@ -1,4 +1,4 @@
-/* internal: the resumable sans-IO HTTP/1 parsers: request head, chunked coding, trailers. */
+/* internal: the resumable sans-IO HTTP/1 parsers: heads, chunked coding, trailers. */
 #ifndef SLUICE_HTTP_H1_PARSE_H
 #define SLUICE_HTTP_H1_PARSE_H
 
@@ -18,7 +18,8 @@
 /* Empty lines that are skipped before a request line (RFC 9112 section 2.2). */
 #define H1_EMPTY_LINES_MAX 1
 
-enum h1_body { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED };
+/* Only a response has a body that ends with its connection. */
+enum h1_body { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED, H1_BODY_UNTIL_CLOSE };
 
 /* What the framing rules (1 to 15) make of a complete head. */
 struct h1_request {
@@ -61,6 +62,22 @@ struct h1_parser {
 int h1_parse_request(struct h1_parser *, const struct h1_options *, const uint8_t *base, size_t len,
 		     struct arena *, struct http_head *head, struct h1_request *out,
 		     const char **why);
+
+/* What the framing rules (1 to 10 and 13; RFC 9112 section 6.3) make of the complete head of a response. */
+struct h1_response {
+	enum h1_body body;
+	bool keep_alive; /* by version, Connection and the framing */
+	bool upgrade;    /* Connection: upgrade, and an Upgrade field */
+};
+
+/*
+ * As h1_parse_request, for the head of an answer to `asked`; the limits are the same, names with '_' are kept, and no
+ * empty line may come before the status line. head->content_length is -1 where none is stated and the
+ * body, if there is one, is chunked or ends with the connection. < 0: -EBADMSG with *why, or -ENOMEM.
+ */
+int h1_parse_response(struct h1_parser *, const uint8_t *base, size_t len, struct arena *,
+		      enum http_method asked, struct http_head *head, struct h1_response *out,
+		      const char **why);
 
 /*
  * Chunked decoder (RFC 9112 section 7.1). Zero it to begin. Reads in[0..*len): returns what to do next and sets *len

@@ -167,7 +167,7 @@ static SL_COLD int check_codings(const struct http_head *head, const char **why)
 
 /* Rule 4. */
 static __attribute__((noinline)) int set_length(const struct h1_parser *p, struct http_head *head,
-						struct h1_request *out, const char **why)
+						enum h1_body *body, const char **why)
 {
 	uint64_t value;
 
@@ -175,22 +175,20 @@ static __attribute__((noinline)) int set_length(const struct h1_parser *p, struc
 		return h1_refuse(why, 400, "more than one Content-Length");
 	if (str_to_u64(http_fields_get(&head->fields, HTTP_CONTENT_LENGTH), INT64_MAX, &value))
 		return h1_refuse(why, 400, "not a Content-Length");
-	out->body = value ? H1_BODY_LENGTH : H1_BODY_NONE;
+	*body = value ? H1_BODY_LENGTH : H1_BODY_NONE;
 	head->content_length = (int64_t)value;
 	return 0;
 }
 
-/* RFC 9112 section 6: rules 1 to 4. */
-static inline int set_framing(const struct h1_parser *p, struct http_head *head,
-			      struct h1_request *out, const char **why)
+/* RFC 9112 section 6: rules 1 to 4. Without either field *body and the length stay as they are. */
+static inline int set_framing(const struct h1_parser *p, struct http_head *head, enum h1_body *body,
+			      const char **why)
 {
-	out->body = H1_BODY_NONE;
-	head->content_length = 0;
 	if (SL_LIKELY(!head->fields.first[HTTP_TRANSFER_ENCODING]))
-		return head->fields.first[HTTP_CONTENT_LENGTH] ? set_length(p, head, out, why) : 0;
+		return head->fields.first[HTTP_CONTENT_LENGTH] ? set_length(p, head, body, why) : 0;
 	if (head->fields.first[HTTP_CONTENT_LENGTH])
 		return h1_refuse(why, 400, "Transfer-Encoding with Content-Length");
-	out->body = H1_BODY_CHUNKED;
+	*body = H1_BODY_CHUNKED;
 	head->content_length = -1;
 	return check_codings(head, why);
 }
@@ -264,8 +262,10 @@ int h1_request_rules(const struct h1_parser *p, const struct h1_options *options
 
 	if (SL_LIKELY(!r))
 		r = set_host(p, len, head, why);
+	out->body = H1_BODY_NONE;
+	head->content_length = 0;
 	if (SL_LIKELY(!r))
-		r = set_framing(p, head, out, why);
+		r = set_framing(p, head, &out->body, why);
 	if (SL_LIKELY(!r))
 		r = connection = parse_connection(p, &head->fields, why);
 	if (SL_UNLIKELY(r < 0))
@@ -274,5 +274,40 @@ int h1_request_rules(const struct h1_parser *p, const struct h1_options *options
 	if (SL_UNLIKELY((head->method == HTTP_CONNECT && !options->allow_connect) ||
 			(head->method == HTTP_TRACE && !options->allow_trace)))
 		return h1_refuse(why, 405, "the method is not enabled");
+	return 1;
+}
+
+/* RFC 9112 section 6.3, 1 and 2: what has no body whatever its fields say, and the tunnel after CONNECT. */
+static inline void set_bodiless(enum http_method asked, struct http_head *head, enum h1_body *body)
+{
+	if (SL_UNLIKELY(head->status < 200 || head->status == 204)) {
+		*body = H1_BODY_NONE;
+		head->content_length = 0;
+	} else if (SL_UNLIKELY(asked == HTTP_HEAD || head->status == 304)) {
+		*body = H1_BODY_NONE;
+	} else if (SL_UNLIKELY(asked == HTTP_CONNECT && head->status < 300)) {
+		*body = H1_BODY_UNTIL_CLOSE;
+		head->content_length = -1;
+	}
+}
+
+int h1_response_rules(const struct h1_parser *p, enum http_method asked, struct http_head *head,
+		      struct h1_response *out, const char **why)
+{
+	bool persistent = head->version >= 11;
+	int r, connection;
+
+	out->body = H1_BODY_UNTIL_CLOSE;
+	head->content_length = -1;
+	r = set_framing(p, head, &out->body, why);
+	if (SL_UNLIKELY(r))
+		return r;
+	connection = parse_connection(p, &head->fields, why);
+	if (SL_UNLIKELY(connection < 0))
+		return connection;
+	set_bodiless(asked, head, &out->body);
+	out->keep_alive = !(connection & H1_CLOSE) && (persistent || connection & H1_KEEP_ALIVE) &&
+			  out->body != H1_BODY_UNTIL_CLOSE;
+	out->upgrade = persistent && connection & H1_UPGRADE && head->fields.first[HTTP_UPGRADE];
 	return 1;
 }

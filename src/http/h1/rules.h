@@ -1,4 +1,4 @@
-/* internal: what a complete HTTP/1 request head means: target, host, framing, connection (rules 1 to 15). */
+/* internal: what a complete HTTP/1 head means: target, host, framing, connection (rules 1 to 15). */
 #ifndef SLUICE_HTTP_H1_RULES_H
 #define SLUICE_HTTP_H1_RULES_H
 
@@ -25,5 +25,8 @@ int h1_refuse(const char **why, int status, const char *reason) __attribute__((c
 int h1_request_rules(const struct h1_parser *, const struct h1_options *, size_t len,
 		     struct arena *, struct http_head *head, struct h1_request *out,
 		     const char **why);
+/* The same for a response to `asked`. 1, or a refusal as h1_refuse gives it. */
+int h1_response_rules(const struct h1_parser *, enum http_method asked, struct http_head *head,
+		      struct h1_response *out, const char **why);
 
 #endif
