@@ -39,6 +39,12 @@ int io_try_connect(struct io_fd *, const struct sockaddr *, socklen_t);
  */
 ssize_t io_try_sendfile(struct io_fd *, int file, int64_t off, size_t len);
 /*
+ * splice(2) between a socket and a pipe, up to len bytes: bytes, -EAGAIN, -errno. In: 0 at the end of the stream; the
+ * pipe is empty, for a full one would look like a quiet socket. Out: `more` as IO_SEND_MORE; not silent either.
+ */
+ssize_t io_try_splice_in(struct io_fd *, int pipe, size_t len);
+ssize_t io_try_splice_out(struct io_fd *, int pipe, size_t len, bool more);
+/*
  * Reading and opening without waiting, for what the kernel has in memory: as IO_READ and IO_OPENAT, or -EAGAIN (submit
  * the op). A read may also say -EOPNOTSUPP: this file system cannot tell.
  */

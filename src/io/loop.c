@@ -510,6 +510,26 @@ ssize_t io_try_sendfile(struct io_fd *fd, int file, int64_t off, size_t len)
 				     : io_sys_sendfile(fd, file, off, len);
 }
 
+ssize_t io_try_splice_in(struct io_fd *fd, int pipe, size_t len)
+{
+	const struct io_backend *backend = fd->loop->backend;
+
+	loop_assert_owner(fd->loop);
+	assert(!fd->rd);
+	return backend->try_splice_in ? backend->try_splice_in(fd, pipe, len)
+				      : io_sys_splice_in(fd, pipe, len);
+}
+
+ssize_t io_try_splice_out(struct io_fd *fd, int pipe, size_t len, bool more)
+{
+	const struct io_backend *backend = fd->loop->backend;
+
+	loop_assert_owner(fd->loop);
+	assert(!fd->wr);
+	return backend->try_splice_out ? backend->try_splice_out(fd, pipe, len, more)
+				       : io_sys_splice_out(fd, pipe, len, more);
+}
+
 int io_try_connect(struct io_fd *fd, const struct sockaddr *addr, socklen_t len)
 {
 	const struct io_backend *backend = fd->loop->backend;

@@ -14,6 +14,8 @@
 /* What an operation without an io_fd takes on a good day. */
 #define SIM_FILE_MIN_NS 10000
 #define SIM_FILE_MAX_NS 200000
+/* What one simulated splice moves: it fits into every pipe. */
+#define SIM_SPLICE_BYTES 16384
 /* What a served op answers when there is nothing for it yet. */
 #define SIM_LATER (-EAGAIN)
 
@@ -475,6 +477,39 @@ static int op_try_openat(struct io_loop *loop, const struct io_openat *o)
 	return sim_chance(w, w->o.faults.cold) ? -EAGAIN : job_open(w, o);
 }
 
+static ssize_t op_try_splice_in(struct io_fd *fd, int pipe, size_t len)
+{
+	struct sim_socket *s = socket_of(fd);
+	uint8_t bytes[SIM_SPLICE_BYTES];
+	ssize_t n;
+
+	if (sim_chance(s->world, s->world->o.faults.again))
+		return -EAGAIN;
+	n = sim_take(s, bytes, SL_MIN(len, sizeof(bytes)));
+	if (n > 0 && write(pipe, bytes, (size_t)n) != n)
+		assert(!"an empty pipe takes this much");
+	return n;
+}
+
+static ssize_t op_try_splice_out(struct io_fd *fd, int pipe, size_t len, bool more)
+{
+	struct sim_socket *s = socket_of(fd);
+	struct iovec room[2];
+	ssize_t n;
+
+	(void)more;
+	if (sim_chance(s->world, s->world->o.faults.again))
+		return -EAGAIN;
+	n = sim_put_room(s, SL_MIN(len, SIM_SPLICE_BYTES), room);
+	if (n <= 0)
+		return n;
+	n = readv(pipe, room, room[1].iov_len ? 2 : 1);
+	if (n < 0)
+		return -errno;
+	sim_put_commit(s, (size_t)n);
+	return n;
+}
+
 static int op_try_connect(struct io_fd *fd, const struct sockaddr *addr, socklen_t len)
 {
 	struct sim_socket *s = socket_of(fd);
@@ -555,6 +590,8 @@ const struct io_backend io_backend_sim = {
 	.features = op_features,
 	.try_send = op_try_send,
 	.try_sendfile = op_try_sendfile,
+	.try_splice_in = op_try_splice_in,
+	.try_splice_out = op_try_splice_out,
 	.try_connect = op_try_connect,
 	.shutdown = op_shutdown,
 	.set_reset = op_set_reset,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -40,6 +41,37 @@ ssize_t io_sys_sendfile(struct io_fd *fd, int file, int64_t off, size_t len)
 	} while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
 		return sent;
+	if (errno != EAGAIN)
+		return -errno;
+	fd->ready &= (uint8_t)~IO_READY_OUT;
+	return -EAGAIN;
+}
+
+ssize_t io_sys_splice_in(struct io_fd *fd, int pipe, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = splice(fd->fd, NULL, pipe, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	} while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	if (errno != EAGAIN)
+		return -errno;
+	fd->ready &= (uint8_t) ~(IO_READY_IN | IO_READY_EOF);
+	return -EAGAIN;
+}
+
+ssize_t io_sys_splice_out(struct io_fd *fd, int pipe, size_t len, bool more)
+{
+	unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0u);
+	ssize_t n;
+
+	do {
+		n = splice(pipe, NULL, fd->fd, NULL, len, flags);
+	} while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
 	if (errno != EAGAIN)
 		return -errno;
 	fd->ready &= (uint8_t)~IO_READY_OUT;

@@ -21,14 +21,17 @@ static _Thread_local struct slab aside_slab =
 
 /* Receiving. */
 
+static void plain_received(struct io_op *op, int result);
+
 void plain_receive(struct plain *p)
 {
 	if (p->receiving || p->dial || p->eof || p->conn.source.error || p->state == PLAIN_GONE)
 		return;
 	p->receiving = true;
 	p->rd.code = IO_RECV;
+	p->rd.cb = plain_received;
 	/* The first receive is alone: a connection that brings one request has nothing to cancel at its end. */
-	p->rd.flags = p->conn.bytes_in ? IO_MULTI : 0;
+	p->rd.flags = p->conn.bytes_in && !p->piping ? IO_MULTI : 0;
 	p->rd.u.recv.mem = NULL;
 	io_submit(p->conn.loop, &p->rd);
 }
@@ -38,7 +41,8 @@ static bool plain_join(struct plain *p, const struct buf *b)
 	struct seg_node *last = p->in.tail;
 	uint32_t n = b->end - b->start;
 
-	if (!last || n > PLAIN_JOIN_MAX || last->seg.owner->refs != 1)
+	if (!last || n > PLAIN_JOIN_MAX || last->seg.kind != SEG_MEM || !last->seg.owner ||
+	    last->seg.owner->free != b->owner.free || last->seg.owner->refs != 1)
 		return false;
 	struct buf *into = SL_CONTAINER(last->seg.owner, struct buf, owner);
 	const uint8_t *end = last->seg.u.mem + last->seg.len;
@@ -117,6 +121,19 @@ static void plain_data(struct plain *p, struct buf *b)
 		io_cancel(&p->rd);
 }
 
+void plain_received_end(struct plain *p, int result)
+{
+	if (result == 0 && p->conn.error && p->conn.error != -EPIPE) {
+		/* Linux tells of a reset once: when a send was told of it, what is received now only looks like the end. */
+		p->conn.source.error = p->conn.error;
+	} else if (result == 0) {
+		p->eof = true;
+	} else {
+		p->conn.source.error = result;
+		plain_fail(p, result);
+	}
+}
+
 static void plain_received(struct io_op *op, int result)
 {
 	struct plain *p = SL_CONTAINER(op, struct plain, rd);
@@ -127,14 +144,8 @@ static void plain_received(struct io_op *op, int result)
 		struct buf *b = op->u.recv.buf;
 		op->u.recv.buf = NULL;
 		plain_data(p, b);
-	} else if (result == 0 && p->conn.error && p->conn.error != -EPIPE) {
-		/* Linux tells of a reset once: when a send was told of it, what is received now only looks like the end. */
-		p->conn.source.error = p->conn.error;
-	} else if (result == 0) {
-		p->eof = true;
 	} else if (result != -ECANCELED) {
-		p->conn.source.error = result;
-		plain_fail(p, result);
+		plain_received_end(p, result);
 	}
 	if (p->state == PLAIN_LINGER && (p->eof || p->conn.source.error))
 		plain_io_close(p);
@@ -143,7 +154,10 @@ static void plain_received(struct io_op *op, int result)
 	if (!p->waiting || p->state != PLAIN_OPEN)
 		return;
 	if (result == -ECANCELED) {
-		plain_receive(p);
+		if (p->piping)
+			plain_wait_pipe(p);
+		else
+			plain_receive(p);
 		return;
 	}
 	p->waiting = false;
@@ -155,7 +169,9 @@ static enum pull plain_pull(struct source *source, size_t want, unsigned kinds, 
 	struct plain *p = plain_of(SL_CONTAINER(source, struct conn, source));
 	struct seg_node *first = p->in.head;
 
-	(void)kinds;
+	p->piping = kinds & SEG_PIPE && !p->no_splice;
+	if (first && first->seg.kind == SEG_PIPE && !(kinds & SEG_PIPE))
+		return plain_pull_copy(p, want, out);
 	if (first && first->seg.len <= want) {
 		seg_chain_take(&p->in, out);
 		return PULL_DATA;
@@ -171,6 +187,8 @@ static enum pull plain_pull(struct source *source, size_t want, unsigned kinds, 
 		return PULL_FAIL;
 	if (p->eof)
 		return PULL_END;
+	if (p->piping && !p->dial)
+		return plain_pull_pipe(p, want, out);
 	p->waiting = true;
 	plain_receive(p);
 	return PULL_WAIT;
@@ -237,14 +255,14 @@ static void plain_sent(struct io_op *op, int result)
 	plain_step(p);
 }
 
-static unsigned plain_gather(struct plain *p, struct iovec *iov, bool *file_follows)
+static unsigned plain_gather(struct plain *p, struct iovec *iov, bool *more)
 {
 	unsigned n = 0;
 	struct seg_node *node = p->out.head;
 
 	for (; node && node->seg.kind == SEG_MEM && n < PLAIN_IOV; node = node->next)
 		iov[n++] = (struct iovec){(void *)(uintptr_t)node->seg.u.mem, node->seg.len};
-	*file_follows = node && node->seg.kind == SEG_FILE;
+	*more = node && node->seg.kind != SEG_MEM;
 	return n;
 }
 
@@ -270,9 +288,9 @@ int plain_sleep(struct plain *p, enum io_code code)
 static ssize_t plain_send_mem(struct plain *p)
 {
 	struct iovec iov[PLAIN_IOV];
-	bool file;
-	unsigned n = plain_gather(p, iov, &file);
-	bool more = file || p->conn.last;
+	bool more;
+	unsigned n = plain_gather(p, iov, &more);
+	more |= p->conn.last;
 	ssize_t sent = io_try_send(&p->fd, iov, n, more ? IO_SEND_NOW | IO_SEND_MORE : 0);
 
 	if (sent == -EAGAIN)
@@ -291,13 +309,24 @@ static ssize_t plain_send_file(struct plain *p)
 	return sent ? sent : -ENODATA;
 }
 
+static ssize_t plain_send_head(struct plain *p)
+{
+	switch (p->out.head->seg.kind) {
+	case SEG_FILE:
+		return plain_send_file(p);
+	case SEG_PIPE:
+		return plain_send_pipe(p);
+	default:
+		return plain_send_mem(p);
+	}
+}
+
 void plain_push(struct plain *p)
 {
 	size_t budget = PLAIN_TURN_BYTES;
 
 	while (p->out.bytes && !p->sending && !p->conn.error) {
-		ssize_t n =
-			p->out.head->seg.kind == SEG_FILE ? plain_send_file(p) : plain_send_mem(p);
+		ssize_t n = plain_send_head(p);
 		if (n < 0) {
 			plain_fail(p, (int)n);
 			return;
@@ -457,7 +486,6 @@ static int plain_send(struct conn *c, struct seg s)
 		seg_release(&s);
 		return p->state == PLAIN_OPEN ? c->error : -EPIPE;
 	}
-	assert(s.kind == SEG_MEM || s.kind == SEG_FILE);
 	if (s.kind == SEG_MEM && s.len <= PLAIN_COPY_MAX) {
 		uint8_t *at = plain_reserve(c, s.len);
 		if (at) {
@@ -557,8 +585,7 @@ struct conn *conn_plain_new(struct io_loop *loop, int fd)
 	p->conn.source.ops = &plain_source_ops;
 	p->conn.ops = &plain_ops;
 	p->conn.loop = loop;
-	p->conn.caps = SEG_MEM | SEG_FILE;
-	p->rd.cb = plain_received;
+	p->conn.caps = SEG_ALL;
 	p->rd.fd = &p->fd;
 	p->task.run = plain_run_task;
 	return &p->conn;

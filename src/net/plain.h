@@ -47,7 +47,10 @@ struct plain {
 	bool was_full : 1;
 	bool failed : 1; /* a failure to send was reported */
 	bool no_linger : 1;
-	bool sending : 1; /* aside->op is in flight */
+	bool sending : 1;   /* aside->op is in flight */
+	bool piping : 1;    /* the last pull asked for a pipe */
+	bool readable : 1;  /* there may be something to splice */
+	bool no_splice : 1; /* the kernel refused once */
 };
 
 static inline struct plain *plain_of(struct conn *c)
@@ -57,6 +60,8 @@ static inline struct plain *plain_of(struct conn *c)
 
 /* Arms the receive unless something forbids it. */
 void plain_receive(struct plain *);
+/* The receive found that the peer sends no more, or broke. */
+void plain_received_end(struct plain *, int result);
 /* Sends what the kernel takes now; waits for room when it takes no more. */
 void plain_push(struct plain *);
 /* From the top of the loop: sends, ends and tells whatever is due. */
@@ -65,6 +70,13 @@ void plain_step(struct plain *);
 void plain_fail(struct plain *, int err);
 /* Waits to send (IO_SEND) or for room (IO_WAIT_OUT), then plain_step. 0 or -ENOMEM. */
 int plain_sleep(struct plain *, enum io_code);
+
+/* conn_pipe.c: a pull into a pipe, when nothing waits in memory; and the pipe at the head of the output. */
+enum pull plain_pull_pipe(struct plain *, size_t want, struct seg *);
+enum pull plain_wait_pipe(struct plain *);
+ssize_t plain_send_pipe(struct plain *);
+/* A segment that was given back in a pipe, for who takes only memory. */
+enum pull plain_pull_copy(struct plain *, size_t want, struct seg *);
 
 /* conn_dial.c: plain_step while it connects. */
 void plain_dial_step(struct plain *);

@@ -30,6 +30,13 @@ static int pump_send(struct pump *p, struct seg s)
 	return err ? 1 : 0;
 }
 
+static unsigned pump_kinds(const struct pump *p, uint64_t left)
+{
+	bool large = p->pipe || (p->bytes >= PUMP_SPLICE_AFTER && left >= PUMP_SPLICE_AFTER);
+
+	return large && !p->copy ? p->conn->caps : p->conn->caps & ~(unsigned)SEG_PIPE;
+}
+
 /* 0 to go on, 1 when the pump waits, is done, or was stopped. */
 static int pump_one(struct pump *p)
 {
@@ -46,10 +53,11 @@ static int pump_one(struct pump *p)
 		p->state = PUMP_CONN;
 		return 1;
 	}
-	switch (source_pull(p->source, SL_MIN(left, PUMP_WANT_MAX), p->conn->caps, &s)) {
+	switch (source_pull(p->source, SL_MIN(left, PUMP_WANT_MAX), pump_kinds(p, left), &s)) {
 	case PULL_DATA:
 		p->bytes += s.len;
 		p->file = s.kind == SEG_FILE;
+		p->pipe |= s.kind == SEG_PIPE;
 		return pump_send(p, s);
 	case PULL_WAIT:
 		p->state = PUMP_SOURCE;
@@ -83,7 +91,7 @@ static void pump_woken(struct source *source, void *consumer)
 void pump_start(struct pump *p)
 {
 	assert(p->state == PUMP_IDLE);
-	p->file = false;
+	p->file = p->pipe = false;
 	p->source->wake = pump_woken;
 	p->source->consumer = p;
 	pump_move(p);

@@ -6,6 +6,9 @@
 
 #define PUMP_TO_END UINT64_MAX
 
+/* Pipes are asked for after this much, when there is as much to come: below it copying is cheaper. */
+#define PUMP_SPLICE_AFTER 65536
+
 /*
  * Pulls while the conn is not full, waits for whichever side is slow. Embedded by its owner, zeroed. After a segment of
  * a file it pulls on when the kernel has taken all of it: a source that looks at its file then knows what was sent.
@@ -26,6 +29,8 @@ struct pump {
 	void *owner;
 	uint8_t state; /* enum pump_state */
 	bool file;     /* the last segment was of a file */
+	bool pipe;     /* some were pipes: the last bytes may be, too */
+	bool copy;     /* the owner wants no pipes now */
 };
 
 /* Sets source->wake and conn->drained. source, conn, bytes_max, frame, done and owner are set by the caller. */

@@ -12,6 +12,8 @@
 
 /* A direction copies until it has moved this much, then it splices where both sides can. */
 #define RELAY_SPLICE_AFTER 65536
+/* A segment this small says that the flow is a talk and no transfer: then it copies again. */
+#define RELAY_SMALL 4096
 
 enum relay_side { RELAY_CLIENT, RELAY_SERVER };
 
@@ -22,7 +24,8 @@ struct relay_options {
 	bool never_splice;        /* for measurements and tests */
 	/*
 	 * Optional: wraps what comes from one side (a limit of bandwidth, a tee): a source that owns `from` as far as
-	 * source_close goes, which is never called on a conn's source by the filter.
+	 * source_close goes, which is never called on a conn's source by the filter. The source itself: nothing to do; NULL:
+	 * no memory, and the relay ends.
 	 */
 	struct source *(*filter)(void *owner, enum relay_side from, struct source *);
 };
@@ -39,14 +42,16 @@ struct relay {
 	void (*done)(struct relay *, int why);
 	void *owner;
 	uint64_t bytes[2]; /* moved, by the side that sent them */
-	struct {
+	struct relay_way {
 		struct pump pump;
-		struct source *source;
-		bool ended; /* FIN was passed on */
+		struct source *filtered; /* what options->filter made; NULL: none */
+		uint32_t run;            /* bytes since the last small segment */
+		bool ended;              /* FIN was passed on */
 	} way[2];
 	struct io_timer timer;
-	uint64_t began_ns, mark;
+	uint64_t began_ns, active_ns, mark;
 	int why;
+	uint8_t failed; /* enum relay_side: whose failure `why` is; good when it is neither 0 nor a timeout */
 	uint8_t state, closed;
 };
 
