@@ -58,6 +58,12 @@ enum upstream_state {
 	UPSTREAM_DRAINING,
 };
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
+/* How a request at a server ended. */
+enum upstream_outcome {
+	UPSTREAM_OK,
+	UPSTREAM_FAILED, /* refused, reset, timed out, garbage, or a status of 500, 502, 503, 504 */
+	UPSTREAM_ABANDONED, /* the client went away: says nothing about the server */
+};
 
 /* Of one moment, for `status`. Views live as long as the arena. */
 struct upstream_server_status {

@@ -39,7 +39,7 @@ struct upstream_turn {
 	uint32_t tried[UPSTREAM_TRIED_MAX];
 	uint8_t tried_count;
 	uint8_t state;
-	bool probe, server_probe; /* lets a half-open breaker know how it went */
+	uint32_t probe, server_probe; /* of half-open breakers, which hear how it went; 0: none */
 	struct list link;         /* in the queue */
 	struct io_timer timer;
 	struct upstream_view *view;
@@ -55,11 +55,6 @@ int upstream_take(struct upstream_view *, struct upstream_turn *);
 /* Gives up waiting; harmless otherwise. */
 void upstream_leave(struct upstream_turn *);
 
-enum upstream_outcome {
-	UPSTREAM_OK,
-	UPSTREAM_FAILED, /* refused, reset, timed out, garbage, or a status of 500, 502, 503, 504 */
-	UPSTREAM_ABANDONED, /* the client went away: says nothing about the server */
-};
 /* Gives the server back. Once for each successful take. duration_ns: until the head of the answer; 0: not known. */
 void upstream_give(struct upstream_turn *, enum upstream_outcome, uint64_t duration_ns);
 /* A failure for the log and for `status`: "connection refused". Before upstream_give. */
