@@ -103,12 +103,17 @@ bool http_session_begin(struct http_worker *w, struct http_session *session)
 		HTTP_COUNT(w->counts.refused, 1);
 		return false;
 	}
-	w->connections++;
 	HTTP_COUNT(w->counts.connections, 1);
+	http_session_take_over(w, session);
+	return true;
+}
+
+void http_session_take_over(struct http_worker *w, struct http_session *session)
+{
+	w->connections++;
 	HTTP_COUNT(w->counts.connections_active, 1);
 	list_init(&session->link);
 	list_add(&w->busy, &session->link);
-	return true;
 }
 
 void http_session_busy(struct http_worker *w, struct http_session *session)

@@ -114,6 +114,11 @@ bool http_session_begin(struct http_worker *, struct http_session *);
 void http_session_busy(struct http_worker *, struct http_session *);
 void http_session_idle(struct http_worker *, struct http_session *);
 void http_session_end(struct http_worker *, struct http_session *);
+/*
+ * For who goes on with a connection after http_upgrade, from inside http_upgraded: it is counted, told to drain and cut in
+ * the place of the wire's session, which ends then. Never refused. It begins as busy.
+ */
+void http_session_take_over(struct http_worker *, struct http_session *);
 
 /*
  * For wires: routes a parsed request and opens its handler. Answers 404, 405, 413, 421 and OPTIONS itself. The wire

@@ -36,6 +36,13 @@ struct http_wire_ops {
 	int (*peer)(struct http_stream *, bool peer, struct net_addr *);
 };
 
+/* What a handler that asked a server says of it, for the access log. Lives until on_close. */
+struct http_upstream_note {
+	struct str server;      /* that answered, or failed last */
+	uint64_t first_byte_ns; /* of its answer, since the first byte of the request; 0: none came */
+	unsigned tries;
+};
+
 struct handler_ops {
 	const char *name;
 	/*
@@ -78,6 +85,7 @@ struct http_stream {
 	const struct handler_ops *handler; /* NULL until the router chose one */
 	void *handler_state;               /* what attach gave */
 	void *data;                        /* the handler's own, for this stream */
+	const struct http_upstream_note *upstream; /* NULL: no server was asked */
 	struct http_worker *worker;
 	struct http_route *route; /* NULL when no site or route matched */
 	struct http_generation
@@ -109,8 +117,8 @@ static inline int http_inform(struct http_stream *s, const struct http_head *hea
 }
 
 /*
- * Once. Owns `body` in every case (NULL: none). The wire adds Date, Server, the framing and Connection; the head
- * and what it points to need live only until the call returns, but head->block, which must live until
+ * Once. Owns `body` in every case (NULL: none). The wire adds the framing, Connection, and Date and Server unless
+ * `fields` has them; the head and what it points to need live only until the call returns, but head->block, which must live until
  * on_close. A HEAD request or a status without content: the wire closes the body unpulled. content_length >= 0
  * promises that many bytes: a source that gives fewer is a truncated transfer and the peer sees it cut.
  */

@@ -61,22 +61,27 @@ static uint8_t *respond_own_fields(struct h1_stream *st, const struct http_head 
 {
 	struct http_worker *w = st->http.worker;
 
-	if (w->current->config->limits.server_name)
+	/* What a server behind us said of itself stands (RFC 9110 sections 6.6.1 and 10.2.4). */
+	if (w->current->config->limits.server_name && !head->fields.first[HTTP_SERVER])
 		p = PUT(p, "Server: sluice\r\n");
-	p = PUT(p, "Date: ");
-	p = put(p, http_worker_date(w));
+	if (!head->fields.first[HTTP_DATE]) {
+		p = PUT(p, "Date: ");
+		p = put(p, http_worker_date(w));
+		p = PUT(p, "\r\n");
+	}
 	if (st->chunk_out) {
-		p = PUT(p, "\r\nTransfer-Encoding: chunked");
+		p = PUT(p, "Transfer-Encoding: chunked\r\n");
 	} else if (head->content_length >= 0 && head->status != 204 &&
 		   (head->status != 304 || head->content_length > 0)) {
-		p = PUT(p, "\r\nContent-Length: ");
+		p = PUT(p, "Content-Length: ");
 		p += str_put_u64((char *)p, (uint64_t)head->content_length);
+		p = PUT(p, "\r\n");
 	}
 	if (!st->keep_alive)
-		p = PUT(p, "\r\nConnection: close");
+		p = PUT(p, "Connection: close\r\n");
 	else if (st->http.request.version == 10)
-		p = PUT(p, "\r\nConnection: keep-alive");
-	return PUT(p, "\r\n\r\n");
+		p = PUT(p, "Connection: keep-alive\r\n");
+	return PUT(p, "\r\n");
 }
 
 /* The whole head into out; the length, or -ENOBUFS. */
