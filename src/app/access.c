@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "http/note.h"
 
 int app_access_open(struct app_access *a, const struct app_config *config,
 		    const struct app_access *now, char *why, size_t why_len)
@@ -129,6 +130,7 @@ void app_access_put(struct app_access_worker *w, const struct http_stream *s, in
 	char client[NET_ADDR_TEXT], line[ACCESS_LINE_BYTES];
 	uint64_t now_ns = io_now_ns(s->worker->loop);
 	const struct http_head *r = &s->request;
+	const struct http_upstream_note *note = s->upstream;
 
 	if (!w->ring || (s->route && !s->route->log))
 		return;
@@ -146,6 +148,9 @@ void app_access_put(struct app_access_worker *w, const struct http_stream *s, in
 		.body_bytes = s->body_bytes_out,
 		.status = s->status,
 		.aborted = why != 0,
+		.upstream = note ? note->server : STR_NONE,
+		.tries = note ? note->tries : 0,
+		.first_byte_ns = note ? note->first_byte_ns : 0,
 	};
 	size_t n = access_format_line(&w->formatter, &record, line);
 	if (!access_ring_put(w->ring, line, n))

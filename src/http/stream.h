@@ -17,6 +17,7 @@ struct http_filter;
 struct http_worker;
 struct http_route;
 struct http_generation;
+struct http_upstream_note;
 
 enum http_error {
 	HTTP_ERROR_INTERNAL,  /* ours */
@@ -34,13 +35,6 @@ struct http_wire_ops {
 	int (*upgrade)(struct http_stream *, const struct http_head *, http_upgraded *);
 	void (*reset)(struct http_stream *, enum http_error);
 	int (*peer)(struct http_stream *, bool peer, struct net_addr *);
-};
-
-/* What a handler that asked a server says of it, for the access log. Lives until on_close. */
-struct http_upstream_note {
-	struct str server;      /* that answered, or failed last */
-	uint64_t first_byte_ns; /* of its answer, since the first byte of the request; 0: none came */
-	unsigned tries;
 };
 
 struct handler_ops {
@@ -82,16 +76,15 @@ struct handler_ops {
  */
 struct http_stream {
 	const struct http_wire_ops *wire;
-	const struct handler_ops *handler; /* NULL until the router chose one */
-	void *handler_state;               /* what attach gave */
-	void *data;                        /* the handler's own, for this stream */
-	const struct http_upstream_note *upstream; /* NULL: no server was asked */
+	const struct handler_ops *handler;         /* NULL until the router chose one */
+	void *handler_state;                       /* what attach gave */
+	void *data;                                /* the handler's own, for this stream */
+	const struct http_upstream_note *upstream; /* http/note.h; NULL: no server was asked */
 	struct http_worker *worker;
-	struct http_route *route; /* NULL when no site or route matched */
-	struct http_generation
-		*generation; /* the configuration that it began under; NULL before dispatch */
-	struct http_head
-		request; /* Forwarded and X-Forwarded-* are there only when a trusted proxy wrote them */
+	struct http_route *route;           /* NULL when no site or route matched */
+	struct http_generation *generation; /* that it began under; NULL before dispatch */
+	/* Forwarded and X-Forwarded-* are there only when a trusted proxy wrote them. */
+	struct http_head request;
 	const struct net_addr *client; /* when it is not the peer: see http_client */
 	/*
 	 * NULL when there is no body. Pulled by the handler when and if it wants; the first pull answers Expect:
@@ -105,8 +98,7 @@ struct http_stream {
 	uint8_t step;                /* of the route: the next one to run */
 	struct http_filter *filters; /* http/filter.h */
 	uint64_t began_ns;           /* first byte of the request */
-	uint64_t
-		body_max; /* of the request's body, by the route; past it the pull fails with -EMSGSIZE */
+	uint64_t body_max; /* of the request's, by the route: a pull past it is -EMSGSIZE */
 	uint64_t body_bytes_in, body_bytes_out;
 };
 
@@ -118,9 +110,9 @@ static inline int http_inform(struct http_stream *s, const struct http_head *hea
 
 /*
  * Once. Owns `body` in every case (NULL: none). The wire adds the framing, Connection, and Date and Server unless
- * `fields` has them; the head and what it points to need live only until the call returns, but head->block, which must live until
- * on_close. A HEAD request or a status without content: the wire closes the body unpulled. content_length >= 0
- * promises that many bytes: a source that gives fewer is a truncated transfer and the peer sees it cut.
+ * `fields` has them; the head and what it points to need live only until the call returns, but head->block, which
+ * must live until on_close. A HEAD request or a status without content: the wire closes the body unpulled.
+ * content_length >= 0 promises that many bytes: a source that gives fewer is a truncated transfer, shown as cut.
  */
 int http_respond(struct http_stream *, const struct http_head *, struct source *body);
 

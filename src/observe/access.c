@@ -8,9 +8,9 @@
 #include "base/escape.h"
 
 /* Everything but the fields: brackets, names, times and numbers. */
-#define FRAME_BYTES 384
+#define FRAME_BYTES 448
 
-_Static_assert(4 * ACCESS_WORD_BYTES + ACCESS_TARGET_BYTES + 2 * ACCESS_HEADER_BYTES +
+_Static_assert(5 * ACCESS_WORD_BYTES + ACCESS_TARGET_BYTES + 2 * ACCESS_HEADER_BYTES +
 			       ACCESS_HOST_BYTES + FRAME_BYTES <=
 		       ACCESS_LINE_BYTES,
 	       "the longest line fits");
@@ -189,6 +189,15 @@ static char *put_json(char *to, struct access_formatter *f, const struct access_
 	to = put(to, STR(",\"duration_us\":"));
 	to = put_u64(to, r->duration_ns / 1000);
 	to = put(to, r->aborted ? STR(",\"aborted\":true") : STR(",\"aborted\":false"));
+	if (r->tries) {
+		to = put_member(to, STR(",\"upstream\":"), r->upstream, ACCESS_WORD_BYTES);
+		to = put(to, STR(",\"tries\":"));
+		to = put_u64(to, r->tries);
+	}
+	if (r->first_byte_ns) {
+		to = put(to, STR(",\"first_byte_us\":"));
+		to = put_u64(to, r->first_byte_ns / 1000);
+	}
 	to = put_member(to, STR(",\"referer\":"), r->referer, ACCESS_HEADER_BYTES);
 	to = put_member(to, STR(",\"user_agent\":"), r->user_agent, ACCESS_HEADER_BYTES);
 	*to++ = '}';

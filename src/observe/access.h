@@ -35,6 +35,10 @@ struct access_record {
 	uint64_t request_bytes, body_bytes; /* read; and sent of the response's body */
 	unsigned status;                    /* 0: nothing was answered */
 	bool aborted; /* the response ended before its end: only JSON can say so */
+	/* Only JSON has these, and only when servers were asked. */
+	struct str upstream; /* who answered, or failed last; at most ACCESS_WORD_BYTES */
+	unsigned tries;
+	uint64_t first_byte_ns; /* of the server's answer; 0: none came */
 };
 
 /* One thread. Zero it and set the format; the rest is the time as text, kept for a second. */

@@ -50,6 +50,18 @@ static void test_each_format(void **state)
 	      "\"aborted\":false,\"referer\":\"https://x.example/\",\"user_agent\":\"curl/8.1 (x; y)\"}\n");
 }
 
+static void test_json_names_the_server_that_was_asked(void **state)
+{
+	struct access_record r = {
+		.upstream = STR("10.0.0.1:80"), .tries = 2, .first_byte_ns = 4567890};
+
+	check(ACCESS_COMMON, &r, "- - - [01/Jan/1970:00:00:00 +0000] \"-\" - 0\n");
+	check(ACCESS_JSON, &r,
+	      "{\"time\":\"1970-01-01T00:00:00.000Z\",\"status\":0,\"request_bytes\":0,\"body_bytes\":0,"
+	      "\"duration_us\":0,\"aborted\":false,\"upstream\":\"10.0.0.1:80\",\"tries\":2,"
+	      "\"first_byte_us\":4567}\n");
+}
+
 static void test_nothing_known(void **state)
 {
 	struct access_record none = {.aborted = true};
@@ -137,7 +149,7 @@ static struct str random_field(struct random *r, char *space, size_t most)
 static void test_any_bytes_make_one_safe_line(void **state)
 {
 	struct random r = random_start("access");
-	static char space[8][4000], line[ACCESS_LINE_BYTES];
+	static char space[9][4000], line[ACCESS_LINE_BYTES];
 
 	for (unsigned round = 0; round < 3000; round++) {
 		struct access_formatter f = {.format = (enum access_format)(round % 3)};
@@ -156,6 +168,9 @@ static void test_any_bytes_make_one_safe_line(void **state)
 			.body_bytes = UINT64_MAX,
 			.status = (unsigned)random_u64(&r),
 			.aborted = random_below(&r, 2),
+			.upstream = random_field(&r, space[8], 4000),
+			.tries = (unsigned)random_u64(&r),
+			.first_byte_ns = random_u64(&r),
 		};
 		size_t n = access_format_line(&f, &a, line);
 		unsigned quotes = 0;
@@ -211,6 +226,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_format),
+		cmocka_unit_test(test_json_names_the_server_that_was_asked),
 		cmocka_unit_test(test_nothing_known),
 		cmocka_unit_test(test_a_peer_cannot_forge_a_line),
 		cmocka_unit_test(test_long_fields_are_cut_and_marked),
