@@ -36,9 +36,9 @@ static int run_version(const struct cli_command *command, int argc, char **argv)
 		return done;
 	printf("sluice %s\n", sl_version());
 	print_engine();
-	printf("built     %s%s%s%s%s\n", SLUICE_HAVE_IO_URING ? "io_uring " : "",
+	printf("built     %s%s%s%s%s%s\n", SLUICE_HAVE_IO_URING ? "io_uring " : "",
 	       SLUICE_HAVE_ZLIB ? "gzip " : "", SLUICE_HAVE_BROTLI ? "br " : "",
-	       SLUICE_HAVE_ZSTD ? "zstd " : "",
+	       SLUICE_HAVE_ZSTD ? "zstd " : "", SLUICE_HAVE_CARES ? "c-ares " : "",
 #ifdef __clang__
 	       "clang " __clang_version__
 #else

@@ -7,18 +7,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "base/str.h"
 #include "io/io.h"
 #include "net/addr.h"
 
-/* Addresses of one answer; more are cut with a log line. */
+/* Addresses of one answer, and targets of one SRV answer; more are cut with a log line. */
 #define RESOLVE_ADDRS_MAX 256
+#define RESOLVE_TARGETS_MAX 64
 #define RESOLVE_NAME_MAX 255
 /* Queries of one resolver at a time; the next fails with -EAGAIN. */
 #define RESOLVE_QUERIES_MAX 1024
-/* What a TTL is brought into. */
+/* What a TTL is brought into; one of 0, or none (/etc/hosts), is RESOLVE_TTL_NONE_S. */
 #define RESOLVE_TTL_MIN_S 1
 #define RESOLVE_TTL_MAX_S 3600
+#define RESOLVE_TTL_NONE_S 5
 
 enum resolve_kind {
 	RESOLVE_ADDRESS, /* A and AAAA */
@@ -35,7 +38,11 @@ struct resolve_answer {
 		*found; /* sorted by priority, then address: the same set looks the same */
 	unsigned count;
 	uint32_t ttl_s; /* the smallest of all, in bounds */
-	/* 0; -ENOENT: there is no such name or it has no address; -ETIMEDOUT; -ECONNREFUSED: no server; -EAGAIN; -EIO */
+	bool partial; /* SRV: some targets gave no answer now; theirs are missing here, not gone */
+	/*
+	 * 0; -ENOENT: there is no such name or it has no address; -ETIMEDOUT; -ECONNREFUSED: no server, or none that does
+	 * more than fail; -EAGAIN; -EIO
+	 */
 	int result;
 	const char *why; /* a phrase for the log */
 };
@@ -53,10 +60,15 @@ void resolver_free(struct resolver *);
 
 /* Embedded by its owner, zeroed. */
 struct resolve_query {
-	void (*done)(struct resolve_query *,
-		     const struct resolve_answer
-			     *); /* from the top of the loop; the answer lives for the call */
-	void *state;             /* the resolver's */
+	/* From the top of the loop; the answer lives for the call. The query is idle again: start it, free it. */
+	void (*done)(struct resolve_query *, const struct resolve_answer *);
+
+	/* The resolver's. */
+	struct resolver *resolver; /* NULL: idle */
+	struct resolve_request *request;
+	struct list link;
+	int result;
+	const char *why;
 };
 /* Always answers by `done`. `port` goes into the addresses; SRV has its own. */
 void resolve_start(struct resolver *, struct resolve_query *, enum resolve_kind, struct str name,
