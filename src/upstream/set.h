@@ -11,6 +11,10 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "net/addr.h"
+#include "upstream/balance.h"
+#include "upstream/breaker.h"
+#include "upstream/budget.h"
+#include "upstream/outlier.h"
 #include "upstream/upstream.h"
 
 #define UPSTREAM_ERROR_BYTES 96
@@ -44,6 +48,9 @@ struct upstream_server {
 	_Atomic uint64_t requests, failures, connects, reused, checks_failed, ejections, bytes_in,
 		bytes_out;
 
+	struct breaker circuit; /* the workers'; zeroed at the beginning, as is the next */
+	struct outlier outlier;
+
 	pthread_mutex_t lock; /* what follows; zeroed at the beginning */
 	char last_error[UPSTREAM_ERROR_BYTES];
 };
@@ -53,6 +60,12 @@ struct upstream_member {
 	struct upstream_server *server; /* one reference */
 	uint32_t weight, max_conns;
 	bool backup;
+};
+
+/* Servers that are used alike, as their balance sees them: the number of one in the table is its place in `members`. */
+struct upstream_tier {
+	struct balance_table *table; /* NULL: there is none */
+	uint16_t *members;           /* the index in the set's members */
 };
 
 /* A configuration with all that it points to, shared by the sets that were made under it. */
@@ -65,6 +78,7 @@ struct upstream_set {
 	struct upstream_settings *settings;
 	const struct upstream_config *config; /* in settings */
 	unsigned count, weight_sum;
+	struct upstream_tier tiers[2]; /* those that are used, and the backups */
 	struct upstream_member
 		members[]; /* no two have one name; in the order of the configuration */
 };
@@ -84,6 +98,8 @@ struct upstream_group {
 
 	_Atomic uint8_t breaker; /* enum breaker_state, to be shown */
 	_Atomic bool unresolved;
+	struct breaker circuit; /* the workers'; zeroed at the beginning, as is the next */
+	struct budget budget;
 	_Atomic uint32_t active, queued;
 	_Atomic uint64_t requests, failures, retries, retries_refused, refused, fallbacks, mirrored,
 		mirrors_dropped;
@@ -92,6 +108,10 @@ struct upstream_group {
 /* Any thread that has a reference to the group: the present set, with a reference. */
 struct upstream_set *upstream_set_of(struct upstream_group *);
 void upstream_set_unref(struct upstream_set *);
+
+/* Part of making a set, when its members are there, before it is published; and of freeing it. 0 or -ENOMEM. */
+int upstream_set_sort(struct upstream_set *);
+void upstream_set_unsort(struct upstream_set *);
 
 struct upstream_server *upstream_server_ref(struct upstream_server *);
 void upstream_server_unref(struct upstream_server *);
