@@ -82,6 +82,12 @@ enum pull plain_pull_pipe(struct plain *p, size_t want, struct seg *out)
 		p->piping = false;
 		return pipe_none(p);
 	}
+	/*
+	 * A send in flight may have been told of a reset, which makes this look like an end, and its callback is still to
+	 * come. What is received by an op comes after that.
+	 */
+	if (n == 0 && p->sending)
+		return pipe_none(p);
 	plain_received_end(p, (int)n);
 	return p->eof ? PULL_END : PULL_FAIL;
 }
