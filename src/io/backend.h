@@ -38,6 +38,7 @@ struct io_backend {
 	int (*shutdown)(struct io_fd *);
 	void (*set_reset)(struct io_fd *);
 	int (*sock_name)(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
+	bool (*quiet)(struct io_fd *);
 	int (*socket)(struct io_loop *, int domain, int type);
 	ssize_t (*try_read)(struct io_loop *, int file, void *mem, size_t len, int64_t off);
 	int (*try_openat)(struct io_loop *, const struct io_openat *);
@@ -117,6 +118,7 @@ ssize_t io_sys_splice_out(struct io_fd *, int pipe, size_t len, bool more);
 int io_sys_connect(struct io_fd *, const struct sockaddr *, socklen_t);
 int io_sys_shutdown(struct io_fd *);
 void io_sys_set_reset(struct io_fd *);
+bool io_sys_quiet(struct io_fd *);
 int io_sys_name(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
 int io_sys_socket(int domain, int type);
 ssize_t io_sys_try_read(int file, void *mem, size_t len, int64_t off);

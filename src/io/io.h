@@ -56,6 +56,8 @@ int io_shutdown(struct io_fd *);
 void io_set_reset(struct io_fd *);
 /* getpeername(2) or getsockname(2). */
 int io_name(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
+/* Asks whether a connected socket has nothing to tell: no byte, no end, no error. Takes nothing from it. */
+bool io_quiet(struct io_fd *);
 /* A new non-blocking socket of the backend's world (the kernel's, or the simulator's). */
 int io_socket(struct io_loop *, int domain, int type);
 

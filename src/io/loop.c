@@ -569,6 +569,14 @@ int io_name(struct io_fd *fd, bool peer, struct sockaddr_storage *addr, socklen_
 				  : io_sys_name(fd, peer, addr, len);
 }
 
+bool io_quiet(struct io_fd *fd)
+{
+	const struct io_backend *backend = fd->loop->backend;
+
+	loop_assert_owner(fd->loop);
+	return backend->quiet ? backend->quiet(fd) : io_sys_quiet(fd);
+}
+
 int io_socket(struct io_loop *loop, int domain, int type)
 {
 	const struct io_backend *backend = loop->backend;

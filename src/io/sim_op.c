@@ -546,6 +546,11 @@ static int op_name(struct io_fd *fd, bool peer, struct sockaddr_storage *addr, s
 	return 0;
 }
 
+static bool op_quiet(struct io_fd *fd)
+{
+	return !sim_can_take(socket_of(fd));
+}
+
 static int op_socket(struct io_loop *loop, int domain, int type)
 {
 	struct sim_socket *s;
@@ -596,6 +601,7 @@ const struct io_backend io_backend_sim = {
 	.shutdown = op_shutdown,
 	.set_reset = op_set_reset,
 	.sock_name = op_name,
+	.quiet = op_quiet,
 	.socket = op_socket,
 	.try_read = op_try_read,
 	.try_openat = op_try_openat,

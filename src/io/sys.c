@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -106,6 +107,14 @@ int io_sys_name(struct io_fd *fd, bool peer, struct sockaddr_storage *addr, sock
 	rc = peer ? getpeername(fd->fd, (struct sockaddr *)addr, len)
 		  : getsockname(fd->fd, (struct sockaddr *)addr, len);
 	return rc < 0 ? -errno : 0;
+}
+
+bool io_sys_quiet(struct io_fd *fd)
+{
+	/* POLLHUP and POLLERR come unasked. Unlike recv(2) it leaves a pending error where it is. */
+	struct pollfd p = {.fd = fd->fd, .events = POLLIN | POLLRDHUP};
+
+	return poll(&p, 1, 0) == 0;
 }
 
 int io_sys_socket(int domain, int type)

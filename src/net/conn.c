@@ -559,6 +559,13 @@ static int plain_name(struct conn *c, bool peer, struct net_addr *a)
 	return io_name(&plain_of(c)->fd, peer, &a->u.storage, &a->len);
 }
 
+static bool plain_quiet(struct conn *c)
+{
+	struct plain *p = plain_of(c);
+
+	return !p->in.head && !p->eof && !c->source.error && !c->error && io_quiet(&p->fd);
+}
+
 static const struct source_ops plain_source_ops = {.pull = plain_pull, .close = plain_source_close};
 
 static const struct conn_ops plain_ops = {
@@ -571,6 +578,7 @@ static const struct conn_ops plain_ops = {
 	.close = plain_close,
 	.unpull = plain_unpull,
 	.name_of = plain_name,
+	.quiet = plain_quiet,
 };
 
 struct conn *conn_plain_new(struct io_loop *loop, int fd)

@@ -24,6 +24,8 @@ struct conn_ops {
 	void (*close)(struct conn *, int why);
 	void (*unpull)(struct conn *, struct seg);
 	int (*name_of)(struct conn *, bool peer, struct net_addr *);
+	/* Asks below whether nothing has come: neither bytes nor an end. NULL: that is not known. */
+	bool (*quiet)(struct conn *);
 };
 
 /*
