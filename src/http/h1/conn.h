@@ -4,7 +4,7 @@
 #define SLUICE_HTTP_H1_CONN_H
 
 #include "base/arena.h"
-#include "http/h1/parse.h"
+#include "http/h1/input.h"
 #include "http/h1/wire.h"
 #include "http/server.h"
 #include "io/io.h"
@@ -32,8 +32,7 @@ struct h1_stream {
 	struct h1_parser parser;
 	struct h1_request framing;
 	struct seg_owner *head_owner; /* of the bytes that the request's views point into */
-	uint8_t *copy;                /* or a copy, when the head came in pieces */
-	uint32_t copy_len, copy_cap;
+	struct h1_gather gather;      /* or here, when the head came in pieces */
 	/* the request's body */
 	struct source body;
 	struct h1_chunked chunked;
@@ -46,13 +45,6 @@ struct h1_stream {
 	uint64_t end_mark; /* where it ends in the conn's output */
 	int why;
 	bool keep_alive, chunk_out, complete;
-};
-
-/* Bytes that were pulled and not yet consumed; a SEG_MEM without what it need not say. */
-struct h1_input {
-	const uint8_t *mem;
-	struct seg_owner *owner;
-	size_t len;
 };
 
 /* Small: an idle connection is this and a conn. */

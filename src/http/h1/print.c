@@ -3,6 +3,7 @@
 
 #include "base/compiler.h"
 #include "http/h1/parse.h"
+#include "http/h1/put.h"
 #include "http/status.h"
 
 static struct str status_line(unsigned status)
@@ -16,38 +17,6 @@ static struct str status_line(unsigned status)
 	default:
 		return STR_NONE;
 	}
-}
-
-/* Short strings are the rule here, and a call for each would cost more than the copy. */
-static inline __attribute__((always_inline)) uint8_t *put(uint8_t *to, struct str s)
-{
-	struct {
-		uint64_t v[2];
-	} a, b;
-
-	if (s.len > 2 * sizeof(a)) {
-		memcpy(to, s.p, s.len);
-	} else if (s.len >= sizeof(a)) {
-		memcpy(&a, s.p, sizeof(a));
-		memcpy(&b, s.p + s.len - sizeof(a), sizeof(a));
-		memcpy(to, &a, sizeof(a));
-		memcpy(to + s.len - sizeof(a), &b, sizeof(a));
-	} else if (s.len >= 8) {
-		memcpy(a.v, s.p, 8);
-		memcpy(b.v, s.p + s.len - 8, 8);
-		memcpy(to, a.v, 8);
-		memcpy(to + s.len - 8, b.v, 8);
-	} else if (s.len >= 4) {
-		memcpy(a.v, s.p, 4);
-		memcpy(b.v, s.p + s.len - 4, 4);
-		memcpy(to, a.v, 4);
-		memcpy(to + s.len - 4, b.v, 4);
-	} else if (s.len) {
-		to[0] = (uint8_t)s.p[0];
-		to[s.len / 2] = (uint8_t)s.p[s.len / 2];
-		to[s.len - 1] = (uint8_t)s.p[s.len - 1];
-	}
-	return to + s.len;
 }
 
 /* A code without a name has an empty reason. Returns what it wrote, or 0 without room. */
@@ -72,7 +41,7 @@ int h1_print_head(const struct http_head *head, uint8_t *out, size_t cap)
 	uint8_t *to = out, *limit = out + cap;
 
 	if (SL_LIKELY(line.p && line.len <= cap))
-		to = put(to, line);
+		to = h1_put(to, line);
 	else if (!line.p)
 		to += put_unknown(to, cap, head->status);
 	if (SL_UNLIKELY(to == out))
@@ -86,9 +55,9 @@ int h1_print_head(const struct http_head *head, uint8_t *out, size_t cap)
 	for (unsigned left = head->fields.count; left; left--, field++) {
 		if (SL_UNLIKELY(field->name.len + field->value.len + 4 > (size_t)(limit - to)))
 			return -ENOBUFS;
-		to = put(to, field->name);
+		to = h1_put(to, field->name);
 		memcpy(to, ": ", 2);
-		to = put(to + 2, field->value);
+		to = h1_put(to + 2, field->value);
 		memcpy(to, "\r\n", 2);
 		to += 2;
 	}

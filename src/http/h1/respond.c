@@ -6,14 +6,13 @@
 #include "base/seg.h"
 #include "base/slab.h"
 #include "http/h1/conn.h"
+#include "http/h1/send.h"
 
 /* Room for what the wire itself adds to a head: Server, Date, framing, Connection, and the empty line. */
 #define H1_OWN_FIELDS_BYTES 192
 /* Nearly every head fits here; larger ones are printed again with more room. */
 #define H1_HEAD_ROOM 1024
 #define H1_HEAD_ROOM_MAX (64 * 1024)
-/* "\r\n" + 16 digits + "\r\n" */
-#define H1_CHUNK_LINE 20
 
 /* Asked for once a connection, when a log or a handler wants it. */
 static _Thread_local struct slab peer_slab = SLAB_INIT("peer", sizeof(struct net_addr), 256);
@@ -131,52 +130,6 @@ static int respond_send_head(struct h1_stream *st, const struct http_head *head)
 	return st->h1->conn->error;
 }
 
-static int respond_send_text(struct h1_stream *st, struct str text)
-{
-	uint8_t *p = conn_reserve(st->h1->conn, text.len);
-
-	if (!p)
-		return -ENOMEM;
-	memcpy(p, text.p, text.len);
-	conn_commit(st->h1->conn, text.len);
-	return 0;
-}
-
-/* pump.frame: one chunk for each segment. */
-static int respond_chunk(struct pump *pump, struct seg s)
-{
-	char line[H1_CHUNK_LINE];
-	unsigned n = str_put_hex(line, s.len);
-
-	memcpy(line + n, "\r\n", 2);
-	int err = respond_send_text(pump->owner, (struct str){line, n + 2});
-	if (err) {
-		seg_release(&s);
-		return err;
-	}
-	err = conn_send(pump->conn, s);
-	return err ? err : respond_send_text(pump->owner, STR("\r\n"));
-}
-
-static int respond_end_chunks(struct h1_stream *st)
-{
-	const struct http_fields *trailers =
-		st->response->ops->trailers ? st->response->ops->trailers(st->response) : NULL;
-	int err = respond_send_text(st, STR("0\r\n"));
-
-	for (unsigned i = 0; trailers && i < trailers->count && !err; i++) {
-		const struct http_field *f = &trailers->v[i];
-		size_t len = f->name.len + f->value.len + 4;
-		uint8_t *p = len <= CONN_RESERVE_MAX ? conn_reserve(st->h1->conn, len) : NULL;
-		if (!p)
-			return -ENOMEM;
-		p = put(PUT(put(p, f->name), ": "), f->value);
-		PUT(p, "\r\n");
-		conn_commit(st->h1->conn, len);
-	}
-	return err ? err : respond_send_text(st, STR("\r\n"));
-}
-
 /* Everything of this response is with the conn. */
 static void respond_complete(struct h1_stream *st)
 {
@@ -191,7 +144,7 @@ static void respond_pumped(struct pump *pump, int result)
 
 	st->http.body_bytes_out = pump->bytes;
 	if (!result && st->chunk_out)
-		result = respond_end_chunks(st);
+		result = h1_send_last_chunk(st->h1->conn, st->response);
 	source_close(st->response, result);
 	st->response = NULL;
 	/* Only the end of the connection tells the end of this body: a reset must tell the cut. */
@@ -216,7 +169,7 @@ static void respond_start_body(struct h1_stream *st, const struct http_head *hea
 		.conn = st->h1->conn,
 		.bytes_max =
 			head->content_length >= 0 ? (uint64_t)head->content_length : PUMP_TO_END,
-		.frame = st->chunk_out ? respond_chunk : NULL,
+		.frame = st->chunk_out ? h1_send_chunk : NULL,
 		.done = respond_pumped,
 		.owner = st,
 	};

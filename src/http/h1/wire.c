@@ -11,12 +11,6 @@
 
 /* Memory of one stream: its head, its fields and what its handler allocates. */
 #define H1_STREAM_ARENA_MAX (1024 * 1024)
-#define H1_COPY_FIRST 4096
-/*
- * A head, the line ends that its limits do not count (of the request line, of the empty lines before it and of the one
- * after it), and one byte to notice that it is too long.
- */
-#define H1_COPY_MAX (H1_HEAD_BYTES_MAX + 2 * (H1_EMPTY_LINES_MAX + 2) + 1)
 
 enum h1_timer { H1_TIMER_NONE, H1_TIMER_IDLE, H1_TIMER_HEAD, H1_TIMER_STALL };
 
@@ -85,54 +79,14 @@ void h1_kick(struct h1_stream *st)
 
 /* Input. */
 
-static void h1_in_release(struct h1_conn *h1)
-{
-	seg_owner_unref(h1->in.owner);
-	h1->in = (struct h1_input){0};
-}
-
 enum pull h1_fill(struct h1_conn *h1)
 {
-	struct seg s;
-
-	if (h1->in.len)
-		return PULL_DATA;
-	enum pull r = source_pull(&h1->conn->source, BUF_BYTES, SEG_MEM, &s);
-	if (r == PULL_DATA)
-		h1->in = (struct h1_input){s.u.mem, s.owner, s.len};
-	return r;
+	return h1_input_fill(&h1->in, h1->conn);
 }
 
 void h1_in_advance(struct h1_conn *h1, size_t n)
 {
-	assert(n <= h1->in.len);
-	h1->in.mem += n;
-	h1->in.len -= n;
-	if (!h1->in.len)
-		h1_in_release(h1);
-}
-
-/* Appends what came to the copy of a head that did not come whole. The bytes taken, or -ENOMEM. */
-static int head_copy(struct h1_stream *st)
-{
-	const struct h1_input *in = &st->h1->in;
-	uint32_t want = (uint32_t)SL_MIN((size_t)(H1_COPY_MAX - st->copy_len), in->len);
-
-	if (st->copy_len + want > st->copy_cap) {
-		uint32_t cap = SL_MAX(H1_COPY_FIRST, st->copy_cap * 2);
-		while (cap < st->copy_len + want)
-			cap *= 2;
-		uint8_t *copy = arena_alloc(&st->arena, cap);
-		if (!copy)
-			return -ENOMEM;
-		if (st->copy_len)
-			memcpy(copy, st->copy, st->copy_len);
-		st->copy = copy;
-		st->copy_cap = cap;
-	}
-	memcpy(st->copy + st->copy_len, in->mem, want);
-	st->copy_len += want;
-	return (int)want;
+	h1_input_advance(&h1->in, n);
 }
 
 static int head_parse_at(struct h1_stream *st, const uint8_t *base, size_t len)
@@ -160,7 +114,7 @@ static int head_parse(struct h1_stream *st)
 {
 	struct h1_conn *h1 = st->h1;
 
-	if (!st->copy) {
+	if (!st->gather.len) {
 		int n = head_parse_at(st, h1->in.mem, h1->in.len);
 		if (n > 0) {
 			st->head_owner = seg_owner_ref(h1->in.owner);
@@ -169,15 +123,15 @@ static int head_parse(struct h1_stream *st)
 		if (n)
 			return n;
 	}
-	int taken = head_copy(st);
+	int taken = h1_gather_add(&st->gather, &st->arena, &h1->in);
 	if (taken < 0)
 		return taken;
-	int n = head_parse_at(st, st->copy, st->copy_len);
+	int n = head_parse_at(st, st->gather.copy, st->gather.len);
 	/* What came after the head in the last piece is the next reader's. */
 	if (n > 0)
-		taken -= (int)st->copy_len - n;
+		taken -= (int)st->gather.len - n;
 	h1_in_advance(h1, (size_t)taken);
-	return n ? n : st->copy_len == H1_COPY_MAX ? -431 : 0;
+	return n ? n : st->gather.len == H1_GATHER_MAX ? -431 : 0;
 }
 
 static void h1_refuse(struct h1_conn *h1, unsigned status)
@@ -347,7 +301,7 @@ static void h1_free(struct h1_conn *h1)
 	struct http_worker *w = h1->worker;
 
 	io_timer_stop(&h1->timer);
-	h1_in_release(h1);
+	h1_input_release(&h1->in);
 	h1_peer_free(h1);
 	if (h1->idle)
 		HTTP_COUNT(w->counts.connections_idle, (uint64_t)-1);
