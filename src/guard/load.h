@@ -48,8 +48,9 @@ static inline enum guard_level guard_load_level(const struct guard_load *l)
 const char *guard_level_name(enum guard_level);
 
 /*
- * Adaptive concurrency, sans-IO and of one thread: the limit follows the gradient of the latency, the smallest one of the
- * last while over the present one. Zero it, then set min, max and limit.
+ * Adaptive concurrency, sans-IO and of one thread: the limit follows the gradient of the latency, the smallest mean of the
+ * last while over the present one. Every half minute the smallest is looked for again by letting a
+ * quarter of them in for a few hundred requests. Zero it, then set min, max and limit.
  */
 struct guard_adaptive {
 	uint32_t min, max;
@@ -57,6 +58,10 @@ struct guard_adaptive {
 	uint64_t rtt_min_ns, rtt_min_until_ns;
 	double rtt_now_ns;
 	uint32_t in_flight;
+	bool looking; /* for the smallest latency; then these: */
+	uint32_t look_skip, look_count;
+	double look_sum_ns, resume; /* the limit that comes back */
+	uint64_t cut_until_ns;
 };
 /* Whether another one may begin; the lowest priority (0) stops at 80 % of the limit, the highest (7) at all of it. */
 bool guard_adaptive_begin(struct guard_adaptive *, unsigned priority);
