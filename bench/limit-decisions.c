@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What a decision of a limiter costs, and what its keys cost in memory:
- *   bench-limit-decisions [ROUNDS]
+ *   bench_limit_decisions [ROUNDS]
  * Each row is the mean of one thread over ROUNDS decisions; what the loop around them costs (choosing a key) stands beside
  * it and is not taken off. "million" asks for a million keys in random order, so that hardly any is in a cache.
  */

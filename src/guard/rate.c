@@ -104,16 +104,12 @@ static bool bucket_take(const struct guard_rate *r, guard_u128 *state, uint64_t 
 }
 
 uint64_t guard_rate_reserve(const struct guard_rate *r, guard_u128 *state, uint64_t now_ns,
-			    uint64_t min, uint64_t max, uint64_t *wait_ns)
+			    uint64_t bytes)
 {
-	guard_u128 used = bucket_used(r, *state, now_ns);
-	uint64_t there = used < r->room ? divide(r->room - used, r->period_ns) : 0;
-	uint64_t n = SL_MAX(min, SL_MIN(there, max));
-	guard_u128 after = used + (guard_u128)n * r->period_ns;
+	guard_u128 after = bucket_used(r, *state, now_ns) + (guard_u128)bytes * r->period_ns;
 
 	*state = (guard_u128)now_ns * r->count + after;
-	*wait_ns = after > r->room ? divide_up(after - r->room, r->count) : 0;
-	return n;
+	return after > r->room ? divide_up(after - r->room, r->count) : 0;
 }
 
 void guard_rate_refund(const struct guard_rate *r, guard_u128 *state, uint64_t bytes)

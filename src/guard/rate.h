@@ -44,11 +44,11 @@ bool guard_rate_take(const struct guard_rate *, guard_u128 *state, uint64_t now_
 		     struct guard_verdict *);
 
 /*
- * For buckets of bytes: charges between `min` and `max`, as much as is there, but `min` in any case, and tells what it
- * was. *wait_ns: until it is due. So those who share a bucket are served in the order in which they asked.
+ * For buckets of bytes: charges them in any case, and tells the time until they are due. So those who share a bucket are
+ * served in the order in which they asked.
  */
 uint64_t guard_rate_reserve(const struct guard_rate *, guard_u128 *state, uint64_t now_ns,
-			    uint64_t min, uint64_t max, uint64_t *wait_ns);
+			    uint64_t bytes);
 /* What was reserved and not used. */
 void guard_rate_refund(const struct guard_rate *, guard_u128 *state, uint64_t bytes);
 

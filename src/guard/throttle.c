@@ -6,12 +6,10 @@
 #include "base/slab.h"
 #include "guard/limiter.h"
 
-/* At least as much as flows in so many milliseconds is waited for at a time, within these bounds. */
+/* What is reserved at a time: as much as flows in so many milliseconds, within these bounds. */
 #define THROTTLE_QUANTUM_MS 10
 #define THROTTLE_QUANTUM_MIN 512u
-#define THROTTLE_QUANTUM_MAX (64u * 1024)
-/* And at most so much is taken at a time of what is there, so that one of many takes not all. */
-#define THROTTLE_TAKE_MAX (1024u * 1024)
+#define THROTTLE_QUANTUM_MAX (1024u * 1024)
 
 struct guard_throttle {
 	struct source source;
@@ -29,18 +27,17 @@ struct guard_throttle {
 static _Thread_local struct slab throttle_slab =
 	SLAB_INIT("throttle", sizeof(struct guard_throttle), 64);
 
-static uint64_t throttle_reserve(struct guard_throttle *t, uint64_t min, uint64_t max)
+static uint64_t throttle_reserve(struct guard_throttle *t, uint64_t bytes)
 {
-	uint64_t now_ns = io_now_ns(t->loop), wait_ns;
+	uint64_t now_ns = io_now_ns(t->loop);
 	struct guard_place place;
 
-	if (!t->limiter) {
-		t->granted = guard_rate_reserve(t->rate, &t->state, now_ns, min, max, &wait_ns);
-		return wait_ns;
-	}
+	t->granted = bytes;
+	if (!t->limiter)
+		return guard_rate_reserve(t->rate, &t->state, now_ns, bytes);
 	struct guard_core *core = t->limiter->core;
 	guard_table_lock(&core->bytes_table, t->key, &place);
-	t->granted = guard_rate_reserve(t->rate, &place.state, now_ns, min, max, &wait_ns);
+	uint64_t wait_ns = guard_rate_reserve(t->rate, &place.state, now_ns, bytes);
 	enum guard_stored how = guard_table_store(&place, t->rate, now_ns);
 	/* A key that has a rate too is counted there. */
 	if (!core->table.buckets)
@@ -95,9 +92,7 @@ static enum pull throttle_pull(struct source *source, size_t want, unsigned kind
 	if (io_timer_armed(&t->timer))
 		return PULL_WAIT;
 	if (!t->granted) {
-		uint64_t min = SL_MIN(want, t->quantum);
-		uint64_t wait_ns =
-			throttle_reserve(t, min, SL_MAX(min, SL_MIN(want, THROTTLE_TAKE_MAX)));
+		uint64_t wait_ns = throttle_reserve(t, SL_MIN(want, t->quantum));
 		if (wait_ns) {
 			io_timer_set(t->loop, &t->timer,
 				     wait_ns / CLOCK_NS_PER_MS + (wait_ns % CLOCK_NS_PER_MS != 0));
@@ -108,9 +103,10 @@ static enum pull throttle_pull(struct source *source, size_t want, unsigned kind
 	if (r == PULL_DATA) {
 		assert(out->len <= t->granted);
 		t->granted -= out->len;
-	} else if (r == PULL_FAIL) {
-		source->error = t->from->error;
+		return r;
 	}
+	if (r == PULL_FAIL)
+		source->error = t->from->error;
 	/* What is not needed now is for others of the same key. */
 	throttle_refund(t);
 	return r;

@@ -389,50 +389,48 @@ static void test_reserve(void **unused)
 	struct random r = random_start(__func__);
 	struct guard_rate rate;
 	guard_u128 state = 0;
-	uint64_t now_ns = 5, sum = 0, last_due = 0, wait_ns;
+	const uint64_t start = 5;
+	uint64_t now_ns = start, sum = 0, last_due = 0;
 
 	guard_rate_init_bytes(&rate, 1000003, 50000);
 	for (unsigned i = 0; i < 5000; i++) {
-		uint64_t min = 1 + random_below(&r, 3000), max = min + random_below(&r, 3000);
-		uint64_t n = guard_rate_reserve(&rate, &state, now_ns, min, max, &wait_ns);
-		assert_in_range(n, min, max);
-		if (wait_ns)
-			assert_int_equal(n, min);
-		uint64_t back = random_below(&r, 3) ? 0 : random_below(&r, n + 1);
-		assert_true(now_ns + wait_ns >= last_due);
-		if (!back)
-			last_due = now_ns + wait_ns;
-		guard_rate_refund(&rate, &state, back);
-		sum += n - back;
-		/* All that was taken has had its time. */
-		assert_true((guard_u128)(sum - SL_MIN(back ? n : 0, sum)) * CLOCK_NS_PER_S <=
-			    (guard_u128)(now_ns + wait_ns - 5) * 1000003 + rate.room);
-		now_ns += random_below(&r, 3 * CLOCK_NS_PER_MS);
+		uint64_t bytes = 1 + random_below(&r, 5000);
+		uint64_t due = now_ns + guard_rate_reserve(&rate, &state, now_ns, bytes);
+		assert_true(due >= last_due);
+		last_due = due;
+		sum += bytes;
+		/* All that was reserved has had its time, and no more. */
+		guard_u128 earned = (guard_u128)(due - start) * 1000003 + rate.room;
+		assert_true((guard_u128)sum * CLOCK_NS_PER_S <= earned);
+		if (due > now_ns)
+			assert_true((guard_u128)sum * CLOCK_NS_PER_S > earned - rate.room);
+		if (random_below(&r, 4) == 0) {
+			uint64_t back = random_below(&r, bytes + 1);
+			guard_rate_refund(&rate, &state, back);
+			sum -= back;
+			last_due = 0;
+		}
+		now_ns += random_below(&r, 4 * CLOCK_NS_PER_MS);
 	}
-	guard_u128 before = state;
-	(void)guard_rate_reserve(&rate, &state, now_ns, 100, 100, &wait_ns);
+	guard_u128 before = SL_MAX(state, (guard_u128)now_ns * rate.count);
+	(void)guard_rate_reserve(&rate, &state, now_ns, 100);
+	assert_true(state > before);
 	guard_rate_refund(&rate, &state, 100);
-	assert_true(state == SL_MAX(before, (guard_u128)now_ns * rate.count));
+	assert_true(state == before);
 }
 
 static void test_bytes_extremes(void **unused)
 {
 	struct guard_rate rate;
 	guard_u128 state = 0;
-	uint64_t wait_ns;
 
 	guard_rate_init_bytes(&rate, UINT64_MAX, UINT64_MAX);
-	assert_true(guard_rate_reserve(&rate, &state, NOW_MAX, 1, UINT64_MAX, &wait_ns) ==
-		    UINT64_MAX);
-	assert_int_equal(wait_ns, 0);
-	assert_int_equal(guard_rate_reserve(&rate, &state, NOW_MAX, 7, 9, &wait_ns), 7);
-	assert_int_equal(wait_ns, 1);
+	assert_true(guard_rate_reserve(&rate, &state, NOW_MAX, UINT64_MAX) == 0);
+	assert_int_equal(guard_rate_reserve(&rate, &state, NOW_MAX, 7), 1);
 	guard_rate_init_bytes(&rate, 1, 0);
 	state = 0;
-	assert_int_equal(guard_rate_reserve(&rate, &state, 0, 1, 10, &wait_ns), 1);
-	assert_int_equal(wait_ns, 0);
-	assert_int_equal(guard_rate_reserve(&rate, &state, 0, 1, 10, &wait_ns), 1);
-	assert_int_equal(wait_ns, CLOCK_NS_PER_S);
+	assert_int_equal(guard_rate_reserve(&rate, &state, 0, 1), 0);
+	assert_int_equal(guard_rate_reserve(&rate, &state, 0, 1), CLOCK_NS_PER_S);
 }
 
 int main(void)
