@@ -41,7 +41,7 @@ struct upstream_server {
 
 	_Atomic uint32_t flags; /* enum upstream_flag */
 	_Atomic uint64_t
-		ejected_until_ns; /* 0: not ejected. Who sets it calls upstream_group_wake */
+		ejected_until_ns; /* 0: never was; stays when it is over. Who sets it calls upstream_group_wake */
 	_Atomic uint64_t starting_since_ns; /* slow start; 0: none. In the future while ejected */
 	_Atomic uint8_t breaker; /* enum breaker_state, to be shown; set with each change */
 	_Atomic uint32_t active;

@@ -39,7 +39,10 @@ struct upstream_group *upstream_group_ref(struct upstream_group *);
 /* Any thread. The last one stops its checks, from the main loop. */
 void upstream_group_unref(struct upstream_group *);
 
-/* At run time, on the main thread. `server` is its text. 0; -ENOENT: no such group or server; -EEXIST; -EINVAL; -ENOSPC. */
+/*
+ * At run time, on the main thread. `server` is its text, or that of an address that was found by a name; a name means all
+ * that it has. 0; -ENOENT: no such group or server; -EEXIST; -EINVAL; -ENOSPC; -ENOMEM.
+ */
 enum upstream_change {
 	UPSTREAM_ADD,    /* with `weight`; like one of the configuration until the next reload */
 	UPSTREAM_REMOVE, /* what is in flight on it is finished */
@@ -68,6 +71,7 @@ enum upstream_outcome {
 /* Of one moment, for `status`. Views live as long as the arena. */
 struct upstream_server_status {
 	struct str name, address;
+	struct str origin; /* the name that it was found by; empty: none */
 	enum upstream_state state;
 	enum breaker_state breaker;
 	bool backup;
