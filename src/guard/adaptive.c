@@ -96,11 +96,16 @@ static void adaptive_follow(struct guard_adaptive *a, uint64_t took_ns, bool bus
 	a->limit = adaptive_clamp(a, a->limit + (aim - a->limit) * ADAPTIVE_STEP / a->limit);
 }
 
+void guard_adaptive_drop(struct guard_adaptive *a)
+{
+	a->in_flight -= a->in_flight > 0;
+}
+
 void guard_adaptive_end(struct guard_adaptive *a, uint64_t took_ns, uint64_t now_ns)
 {
 	bool busy = a->in_flight >= a->limit / 2;
 
-	a->in_flight -= a->in_flight > 0;
+	guard_adaptive_drop(a);
 	a->limit = adaptive_clamp(a, a->limit);
 	if (!took_ns) {
 		adaptive_cut(a, now_ns);

@@ -67,5 +67,7 @@ struct guard_adaptive {
 bool guard_adaptive_begin(struct guard_adaptive *, unsigned priority);
 /* took_ns 0: it was dropped or failed, which counts as congestion. */
 void guard_adaptive_end(struct guard_adaptive *, uint64_t took_ns, uint64_t now_ns);
+/* Ends one that says nothing: nobody waited for its answer. */
+void guard_adaptive_drop(struct guard_adaptive *);
 
 #endif

@@ -39,11 +39,9 @@ struct http_wire_ops {
 
 struct handler_ops {
 	const char *name;
-	/*
-	 * It never pulls request_body: the body is read away before `open`, and one that is malformed (400) or too
-	 * large (413) is refused.
-	 */
+	/* It never pulls request_body: that is read away before `open`; refused when malformed (400) or too large (413). */
 	bool skips_body;
+	bool falls_back; /* when http_stream.fallback is set it answers with that, or 503 */
 	/* Mask of 1 << enum http_method that it serves, 0: all; it answers 405 to others itself. */
 	uint32_t methods;
 	/*
@@ -96,6 +94,7 @@ struct http_stream {
 	uint16_t status;             /* of the response, once it began */
 	uint8_t responded;           /* http_respond, http_upgrade or http_reset was called */
 	uint8_t step;                /* of the route: the next one to run */
+	uint8_t fallback;            /* set by a step: see handler_ops.falls_back */
 	struct http_filter *filters; /* http/filter.h */
 	uint64_t began_ns;           /* first byte of the request */
 	uint64_t body_max; /* of the request's, by the route: a pull past it is -EMSGSIZE */
