@@ -165,9 +165,9 @@ static int take_content(struct client_hello *h, const uint8_t *p, size_t n, cons
 {
 	struct buf *b = h->message;
 
-	/* What does not fit is too much anyway: no whole message needs it. */
-	memcpy(b->data + b->end, p, SL_MIN(n, BUF_CAPACITY - b->end));
-	b->end += (uint32_t)SL_MIN(n, BUF_CAPACITY - b->end);
+	assert(n <= BUF_CAPACITY - b->end);
+	memcpy(b->data + b->end, p, n);
+	b->end += (uint32_t)n;
 	if (b->data[0] != HANDSHAKE_CLIENT_HELLO) {
 		*why = "it does not begin with a ClientHello";
 		return -EBADMSG;

@@ -10,8 +10,8 @@
 #include "base/seg.h"
 #include "base/str.h"
 
-/* Of the connection's bytes, record headers included; a longer hello is refused. */
-#define CLIENT_HELLO_MAX 16384
+/* Of the connection's bytes, record headers included, so that a buffer holds them; a longer hello is refused. */
+#define CLIENT_HELLO_MAX BUF_CAPACITY
 
 /*
  * Sans-IO, RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3, RFC 7301. Zero it to begin. Views are good until

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/pipe.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -95,6 +96,23 @@ struct pipe_lease *pipe_lease_take(void)
 	p->owner.refs = 1;
 	pool.leased++;
 	return p;
+}
+
+struct pipe_lease *pipe_lease_tee(const struct pipe_lease *from, size_t n)
+{
+	struct pipe_lease *p = pipe_lease_take();
+	ssize_t done;
+
+	if (!p)
+		return NULL;
+	do {
+		done = tee(from->read_fd, p->write_fd, n, SPLICE_F_NONBLOCK);
+	} while (done < 0 && errno == EINTR);
+	p->held = done > 0 ? (uint32_t)done : 0;
+	if (done == (ssize_t)n)
+		return p;
+	seg_owner_unref(&p->owner);
+	return NULL;
 }
 
 void pipe_pool_close(void)

@@ -29,6 +29,8 @@ struct pipe_lease {
 
 /* An empty pipe with one reference, or NULL: no descriptors, or too many leased. The caller copies then. */
 struct pipe_lease *pipe_lease_take(void);
+/* Another one with the same n bytes, which the first one holds alone: tee(2). NULL: as above. */
+struct pipe_lease *pipe_lease_tee(const struct pipe_lease *, size_t n);
 /* Closes the kept pipes of this thread, at its end. */
 void pipe_pool_close(void);
 

@@ -181,6 +181,13 @@ static int relay_send(struct pump *p, struct seg s)
 	unsigned from = relay_from(r, p);
 	struct relay_way *way = &r->way[from];
 
+	_Atomic uint64_t *moved = r->options->moved[from];
+
+	/* One writer: this loop's thread. */
+	if (moved)
+		atomic_store_explicit(moved,
+				      atomic_load_explicit(moved, memory_order_relaxed) + s.len,
+				      memory_order_relaxed);
 	r->bytes[from] += s.len;
 	r->active_ns = io_now_ns(p->conn->loop);
 	way->run = s.len < RELAY_SMALL

@@ -3,6 +3,7 @@
 #ifndef SLUICE_NET_RELAY_H
 #define SLUICE_NET_RELAY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,8 @@ struct relay_options {
 	uint32_t half_timeout_ms; /* the same after one side sent FIN; 0: as idle */
 	uint32_t lifetime_max_ms; /* 0: no bound */
 	bool never_splice;        /* for measurements and tests */
+	_Atomic uint64_t *moved
+		[2]; /* NULL, or where bytes are counted as they move, by the side that sends */
 	/*
 	 * Optional: wraps what comes from one side (a limit of bandwidth, a tee): a source that owns `from` as far as
 	 * source_close goes, which is never called on a conn's source by the filter. The source itself: nothing to do; NULL:
