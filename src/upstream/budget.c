@@ -22,8 +22,8 @@ static uint32_t retries_of(uint64_t word)
 	return (uint32_t)word & BUDGET_COUNT_MAX;
 }
 
-/* False when the count is full, or the second is over for the others already. */
-static bool add(struct budget *b, uint64_t second, bool retry)
+/* False when the count would be over its end, or the second is over for the others already. */
+static bool add(struct budget *b, uint64_t second, uint32_t requests, uint32_t retries)
 {
 	_Atomic uint64_t *at = &b->seconds[second % BUDGET_SECONDS];
 	uint64_t word = atomic_load_explicit(at, memory_order_relaxed), next;
@@ -39,9 +39,10 @@ static bool add(struct budget *b, uint64_t second, bool retry)
 				return false;
 			next = (uint64_t)mine << TIME_SHIFT;
 		}
-		if ((retry ? retries_of(next) : requests_of(next)) == BUDGET_COUNT_MAX)
+		if (requests > BUDGET_COUNT_MAX - requests_of(next) ||
+		    retries > BUDGET_COUNT_MAX - retries_of(next))
 			return false;
-		next += retry ? ONE_RETRY : ONE_REQUEST;
+		next += requests * ONE_REQUEST + retries * ONE_RETRY;
 	} while (!atomic_compare_exchange_weak(at, &word, next));
 	return true;
 }
@@ -57,9 +58,9 @@ static void take_back(struct budget *b, uint64_t second)
 			return;
 }
 
-void budget_request(struct budget *b, uint64_t now_ns)
+void budget_requests(struct budget *b, uint64_t now_ns, uint32_t count)
 {
-	add(b, now_ns / CLOCK_NS_PER_S, false);
+	add(b, now_ns / CLOCK_NS_PER_S, count, 0);
 }
 
 bool budget_retry(struct budget *b, uint32_t percent, uint64_t now_ns)
@@ -67,7 +68,7 @@ bool budget_retry(struct budget *b, uint32_t percent, uint64_t now_ns)
 	uint64_t second = now_ns / CLOCK_NS_PER_S, requests = 0, retries = 0, allowed;
 
 	/* Counted first, then looked at: who comes second of two sees both. */
-	if (!add(b, second, true))
+	if (!add(b, second, 0, 1))
 		return false;
 	for (unsigned i = 0; i < BUDGET_SECONDS; i++) {
 		uint64_t word = atomic_load(&b->seconds[i]);

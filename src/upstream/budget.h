@@ -18,8 +18,8 @@ struct budget {
 	_Atomic uint64_t seconds[BUDGET_SECONDS];
 };
 
-/* A request begins: its first try. */
-void budget_request(struct budget *, uint64_t now_ns);
+/* That many requests began: their first tries. */
+void budget_requests(struct budget *, uint64_t now_ns, uint32_t count);
 /*
  * Whether it may be tried again: counted when it may. Exact: of any number of threads that ask at once no more than the budget
  * hear yes.

@@ -12,6 +12,7 @@
 #include "upstream/upstream.h"
 
 struct upstream_view;
+struct upstream_slot;
 struct upstream_server;
 
 /* On the worker's thread. One reference; a second call for the same group and loop gives the same view. NULL without memory. */
@@ -29,9 +30,11 @@ const struct upstream_config *upstream_view_config(const struct upstream_view *)
  * one try after another: upstream_take, upstream_give, upstream_take again.
  */
 struct upstream_turn {
-	uint64_t hash;     /* for balances by hash */
+	uint64_t hash;     /* for balances by hash: hash_bytes_fixed, so that all processes agree */
 	struct str sticky; /* the value of the sticky cookie; .p NULL: none */
-	/* After -EINPROGRESS, from the top of the loop: 0, then `server` is set; -ETIMEDOUT, -EBUSY, -ENOENT as below. */
+	const struct net_addr
+		*local; /* where the client came to, for a PROXY header; NULL: not known */
+	/* After -EINPROGRESS, from the top of the loop: 0, then `server` is set; -ETIMEDOUT, or as upstream_take. */
 	void (*ready)(struct upstream_turn *, int result);
 	void *owner;
 
@@ -40,22 +43,23 @@ struct upstream_turn {
 	uint8_t tried_count;
 	uint8_t state;
 	uint32_t probe, server_probe; /* of half-open breakers, which hear how it went; 0: none */
-	struct list link;         /* in the queue */
+	struct list link;             /* in the queue */
 	struct io_timer timer;
 	struct upstream_view *view;
-	uint64_t took_ns;
+	struct upstream_slot *slot;
 };
 
 /*
- * A server that was not tried yet, if there is one. 0; -EINPROGRESS: all are at max_conns, the turn waits; -EBUSY: the
- * bulkhead or the queue is full; -ENOENT: no server is usable (none known, all down, ejected or their breakers open);
- * -EHOSTDOWN: the group's breaker is open.
+ * A server that was not tried yet, if one has room, else one that was. 0; -EINPROGRESS: all are at max_conns, the turn waits,
+ * behind those that wait already; -EBUSY: the bulkhead or the queue is full; -ENOENT: no server is usable (none known,
+ * all down, ejected or their breakers open); -EHOSTDOWN: the group's breaker is open. Backups are for when none
+ * of the others is usable (or all those were tried), not for when they have no room. A sticky server is preferred also while it drains.
  */
 int upstream_take(struct upstream_view *, struct upstream_turn *);
 /* Gives up waiting; harmless otherwise. */
 void upstream_leave(struct upstream_turn *);
 
-/* Gives the server back. Once for each successful take. duration_ns: until the head of the answer; 0: not known. */
+/* Gives the server back: once for each successful take. duration_ns: until the head of the answer; 0: not known. */
 void upstream_give(struct upstream_turn *, enum upstream_outcome, uint64_t duration_ns);
 /* A failure for the log and for `status`: "connection refused". Before upstream_give. */
 void upstream_blame(struct upstream_turn *, const char *why);
