@@ -84,6 +84,8 @@ void harness_start(struct harness *h, const struct handler_ops *handler, const v
 		.body_max = 1000,
 		.error_pages = error_page,
 		.error_page_count = error_page ? 1 : 0,
+		.steps = {h->step},
+		.step_count = h->step.run ? 1 : 0,
 	};
 
 	log_setup(2, LOG_OFF, LOG_TEXT);

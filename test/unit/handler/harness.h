@@ -17,7 +17,8 @@ struct harness {
 	struct io_loop *loop;
 	struct http_config *config;
 	struct http_worker worker;
-	char dir[64]; /* an empty folder of its own */
+	char dir[64];          /* an empty folder of its own */
+	struct http_step step; /* of the route, before the handler; set it before harness_start */
 };
 
 /* A folder for the handler's files; before harness_start. */
