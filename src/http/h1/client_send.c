@@ -134,12 +134,20 @@ int h1_link_send_head(struct h1_link *l)
 	return l->conn->error;
 }
 
+/* The source is not the link's to close: it may still have to wake who waited for it. */
+static void send_nothing(struct source *source, void *consumer)
+{
+	(void)source;
+	(void)consumer;
+}
+
 static void send_done(struct pump *pump, int result)
 {
 	struct h1_exchange *x = pump->owner;
 	struct h1_link *l = x->link;
 
 	x->pumping = false;
+	pump->source->wake = send_nothing;
 	if (!result && pump->frame)
 		result = h1_send_last_chunk(l->conn, pump->source);
 	if (!result) {
@@ -171,18 +179,11 @@ void h1_link_send_body(struct h1_link *l)
 		h1_link_touch(l);
 }
 
-static void send_nothing(struct source *source, void *consumer)
-{
-	(void)source;
-	(void)consumer;
-}
-
 void h1_link_stop_body(struct h1_exchange *x)
 {
 	if (!x->pumping)
 		return;
 	x->pumping = false;
 	pump_stop(&x->pump);
-	/* Its owner closes it, perhaps later. */
 	x->pump.source->wake = send_nothing;
 }
