@@ -88,6 +88,12 @@ static void call_done(struct http_call *call, int why)
 		check_verdict(c, "%s", err_text(why));
 }
 
+/* It carries one request, and is closed after it. */
+static void link_idle(struct http_link *http)
+{
+	(void)http;
+}
+
 static void link_closed(struct http_link *http)
 {
 	struct upstream_check *c = http->owner;
@@ -144,7 +150,7 @@ static int send_proxy_header(const struct upstream_check *c, struct conn *conn)
 int check_http_start(struct upstream_check *c, const struct net_addr *addr)
 {
 	static const struct conn_dial dial;
-	static const struct http_link_ops link_ops = {.closed = link_closed};
+	static const struct http_link_ops link_ops = {.idle = link_idle, .closed = link_closed};
 	static const struct http_call_ops call_ops = {.respond = call_respond, .done = call_done};
 	struct conn *conn;
 	int error;
