@@ -26,6 +26,23 @@ static struct upstream_source *find_source(const struct change *c)
 	return NULL;
 }
 
+/* By its name, or as its address is printed: ":3000" is 127.0.0.1:3000. */
+static struct upstream_seat *find_seat(const struct change *c)
+{
+	struct list *seats = &c->keeper->seats;
+	struct upstream_seat *found = hash_get(&c->keeper->by_name, c->server);
+
+	for (struct list *l = seats->next; l != seats && !found; l = l->next) {
+		struct upstream_seat *seat = SL_CONTAINER(l, struct upstream_seat, link);
+		char text[NET_ADDR_TEXT];
+		struct str address = {text, net_addr_print(&seat->server->addr, text)};
+
+		if (str_eq(address, c->server))
+			found = seat;
+	}
+	return found;
+}
+
 static int change_add(const struct change *c)
 {
 	struct upstream_keeper *k = c->keeper;
@@ -33,7 +50,7 @@ static int change_add(const struct change *c)
 	struct upstream_source *s;
 	int error;
 
-	if (find_source(c) || hash_get(&k->by_name, c->server)) {
+	if (find_source(c) || find_seat(c)) {
 		snprintf(c->why, c->why_len, "upstream \"%.*s\" has a server %.*s",
 			 STR_ARG(k->group->name), STR_ARG(c->server));
 		return -EEXIST;
@@ -74,13 +91,15 @@ static int unknown(const struct change *c)
 static int change_remove(const struct change *c)
 {
 	struct upstream_keeper *k = c->keeper;
-	struct upstream_seat *seat = hash_get(&k->by_name, c->server);
+	struct upstream_seat *seat = find_seat(c);
 	struct upstream_source *s = find_source(c);
 	struct list *before;
 	int error;
 
 	if (!s && !seat)
 		return unknown(c);
+	if (!s && seat->server->origin.len == 0)
+		s = seat->source;
 	if (!s) {
 		snprintf(c->why, c->why_len,
 			 "server %.*s was found by the name %.*s and would come back: drain it, or "
@@ -126,7 +145,7 @@ static void drain_seat(struct upstream_seat *seat, bool drain)
 static int change_drain(const struct change *c, bool drain)
 {
 	struct upstream_keeper *k = c->keeper;
-	struct upstream_seat *one = hash_get(&k->by_name, c->server);
+	struct upstream_seat *one = find_seat(c);
 	struct upstream_source *s = find_source(c);
 
 	if (!one && !s)
@@ -148,7 +167,7 @@ static int change_drain(const struct change *c, bool drain)
 static int change_weight(const struct change *c)
 {
 	struct upstream_keeper *k = c->keeper;
-	struct upstream_seat *seat = hash_get(&k->by_name, c->server);
+	struct upstream_seat *seat = find_seat(c);
 	struct upstream_source *s = seat ? NULL : find_source(c);
 	uint32_t *weight = seat ? &seat->weight : s ? &s->config.weight : NULL;
 	uint32_t was;

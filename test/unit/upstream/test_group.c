@@ -193,6 +193,21 @@ static void test_drains_and_weighs(void **state)
 	assert_int_equal(groups_find("10.0.0.2:80")->weight, 1);
 }
 
+static void test_knows_a_server_by_its_address(void **state)
+{
+	groups_server(":3000");
+	groups_join();
+	assert_int_equal(change("127.0.0.1:3000", UPSTREAM_DRAIN, 0, ""), 0);
+	assert_string_equal(groups_text(), ":3000 1 draining");
+	assert_int_equal(change("127.0.0.1:3000", UPSTREAM_WEIGHT, 4, ""), 0);
+	assert_string_equal(groups_text(), ":3000 4 draining");
+	assert_int_equal(change("127.0.0.1:3000", UPSTREAM_ADD, 1,
+				"upstream \"api\" has a server 127.0.0.1:3000"),
+			 -EEXIST);
+	assert_int_equal(change("127.0.0.1:3000", UPSTREAM_REMOVE, 0, ""), 0);
+	assert_int_equal(groups_status()->server_count, 0);
+}
+
 static void test_refuses_changes_with_a_reason(void **state)
 {
 	char why[256];
@@ -320,6 +335,7 @@ int main(void)
 		WITH(test_adds_and_removes),
 		WITH(test_an_added_server_that_is_configured_stays),
 		WITH(test_drains_and_weighs),
+		WITH(test_knows_a_server_by_its_address),
 		WITH(test_refuses_changes_with_a_reason),
 		WITH(test_bounds_its_servers),
 		WITH(test_says_when_an_ejection_is_over),
