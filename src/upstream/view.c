@@ -7,15 +7,14 @@
 #include "base/compiler.h"
 #include "upstream/view.h"
 
-static struct str key_of(const struct upstream_slot *slot)
+static struct str key_of(const struct upstream_server *server)
 {
-	return (struct str){(const char *)&slot->server, sizeof(slot->server)};
+	return (struct str){(const char *)&server->id, sizeof(server->id)};
 }
 
 static struct upstream_slot *slot_of(struct upstream_view *view, struct upstream_server *server)
 {
-	struct str key = {(const char *)&server, sizeof(server)};
-	struct upstream_slot *slot = hash_get(&view->by_server, key);
+	struct upstream_slot *slot = hash_get(&view->by_server, key_of(server));
 
 	if (slot)
 		return slot;
@@ -25,7 +24,7 @@ static struct upstream_slot *slot_of(struct upstream_view *view, struct upstream
 	slot->server = upstream_server_ref(server);
 	slot->view = view;
 	list_init(&slot->idle);
-	if (hash_put(&view->by_server, key_of(slot), slot) < 0) {
+	if (hash_put(&view->by_server, key_of(slot->server), slot) < 0) {
 		upstream_server_unref(server);
 		free(slot);
 		return NULL;
@@ -43,7 +42,7 @@ static void free_slot(struct upstream_slot *slot)
 	if (slot->dirty)
 		upstream_flush(view);
 	list_del(&slot->link);
-	hash_del(&view->by_server, key_of(slot));
+	hash_del(&view->by_server, key_of(slot->server));
 	upstream_server_unref(slot->server);
 	slot->server = NULL;
 	free(slot);

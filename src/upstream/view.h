@@ -27,8 +27,7 @@ struct upstream_tally {
 
 /* One server. Lives as long as the present set has it, a turn is at it, or a link to it is open. */
 struct upstream_slot {
-	struct upstream_server
-		*server; /* one reference; its bytes are the key in the view's table */
+	struct upstream_server *server; /* one reference; its id is the key in the view's table */
 	struct upstream_view *view;
 	struct list link; /* in the view's slots */
 	uint32_t max_conns;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -13,7 +14,7 @@
 #define WORKERS 4
 #define SERVERS 3
 #define VISITORS 12 /* of each worker, at a time */
-#define VISITS 3000 /* of each worker */
+#define VISITS 800  /* of each worker */
 #define MAX_CONNS 2
 /* Only for a test that hangs: it would wait for the timeouts of the queue. */
 #define PATIENCE_MS 20000
@@ -176,42 +177,58 @@ struct totals {
 	unsigned waited, refused, left;
 };
 
-/* One run, and that nothing is left of it. */
-static struct totals run_group(struct upstream_config *config, const char *name)
-{
-	const struct io_options options = {.engine = IO_ENGINE_EPOLL};
-	struct random r = random_start(name);
-	struct totals totals = {0};
+/* A group, and the main thread's loop. */
+struct stage {
 	struct upstream_registry *registry;
 	struct io_loop *loop;
+};
+
+static void stage_open(struct stage *s, const struct upstream_config *config)
+{
+	const struct io_options options = {.engine = IO_ENGINE_EPOLL};
 	char why[128];
 
 	log_setup(2, LOG_OFF, LOG_TEXT);
-	assert_int_equal(io_loop_new(&options, &loop, why, sizeof(why)), 0);
-	registry = upstream_registry_new(loop, NULL);
-	assert_non_null(registry);
-	group = upstream_group_join(registry, config);
+	assert_int_equal(io_loop_new(&options, &s->loop, why, sizeof(why)), 0);
+	s->registry = upstream_registry_new(s->loop, NULL);
+	assert_non_null(s->registry);
+	group = upstream_group_join(s->registry, config);
 	assert_non_null(group);
+}
+
+/* Nothing is left. */
+static void stage_close(struct stage *s)
+{
+	for (unsigned i = 0; i < group->set->count; i++)
+		assert_int_equal(atomic_load(&group->set->members[i].server->active), 0);
+	assert_int_equal(atomic_load(&group->active), 0);
+	assert_int_equal(atomic_load(&group->queued), 0);
+	assert_true(list_empty(&group->views));
+	upstream_group_unref(group);
+	upstream_registry_stop(s->registry);
+	while (io_loop_busy(s->loop))
+		assert_int_equal(io_loop_turn(s->loop, -1), 0);
+	upstream_registry_free(s->registry);
+	io_loop_free(s->loop);
+}
+
+static struct totals run_group(const struct upstream_config *config, const char *name)
+{
+	struct random r = random_start(name);
+	struct totals totals = {0};
+	struct stage stage;
+
+	stage_open(&stage, config);
 	run_workers(random_u64(&r));
 	for (unsigned i = 0; i < WORKERS; i++) {
 		totals.waited += workers[i].waited;
 		totals.refused += workers[i].refused;
 		totals.left += workers[i].left;
 	}
-	for (unsigned i = 0; i < group->set->count; i++) {
-		assert_int_equal(atomic_load(&group->set->members[i].server->active), 0);
+	for (unsigned i = 0; i < SERVERS; i++)
 		assert_true(most[i] > 0);
-	}
-	assert_int_equal(atomic_load(&group->active), 0);
-	assert_int_equal(atomic_load(&group->queued), 0);
 	assert_int_equal(atomic_load(&group->requests), WORKERS * VISITS);
-	assert_true(list_empty(&group->views));
-	upstream_group_unref(group);
-	upstream_registry_stop(registry);
-	while (io_loop_busy(loop))
-		assert_int_equal(io_loop_turn(loop, -1), 0);
-	upstream_registry_free(registry);
-	io_loop_free(loop);
+	stage_close(&stage);
 	return totals;
 }
 
@@ -287,6 +304,111 @@ static void test_all_at_once(void **state)
 		assert_true(atomic_load(&most[i]) <= MAX_CONNS);
 }
 
+/*
+ * One gives the only place back just while another looks for one and finds none: between his look and his waiting. Nothing
+ * else happens that could wake him later.
+ */
+#define ROUNDS 50000
+#define SPIN_MAX 32
+
+static _Atomic unsigned met;
+
+/* Both go on at the same time, as nearly as can be had. */
+static void meet(unsigned *times)
+{
+	unsigned until = 2 * ++*times;
+
+	atomic_fetch_add(&met, 1);
+	for (unsigned i = 0; atomic_load(&met) < until; i++)
+		if (i % 1024 == 1023)
+			sched_yield();
+}
+
+static void hear(struct upstream_turn *turn, int result)
+{
+	*(int *)turn->owner = result;
+}
+
+static void *keep_giving(void *arg)
+{
+	const struct io_options options = {.engine = IO_ENGINE_EPOLL};
+	struct worker *w = arg;
+	struct upstream_turn turn = {0};
+	unsigned meetings = 0;
+	char why[128];
+
+	w->broken = io_loop_new(&options, &w->loop, why, sizeof(why)) < 0;
+	w->view = upstream_view_get(group, w->loop);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		unsigned spin = (unsigned)random_below(&w->random, SPIN_MAX);
+
+		turn = (struct upstream_turn){.ready = hear};
+		w->lost += upstream_take(w->view, &turn) != 0;
+		meet(&meetings);
+		while (spin--)
+			atomic_thread_fence(memory_order_seq_cst);
+		upstream_give(&turn, UPSTREAM_OK, 1);
+		meet(&meetings);
+	}
+	upstream_view_put(w->view);
+	while (io_loop_busy(w->loop))
+		io_loop_turn(w->loop, -1);
+	io_loop_free(w->loop);
+	w->left_over = base_thread_exit();
+	return NULL;
+}
+
+static unsigned take_what_is_given(struct upstream_view *view, struct io_loop *loop)
+{
+	unsigned meetings = 0, lost = 0;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		int result = -EINPROGRESS;
+		struct upstream_turn turn = {.ready = hear, .owner = &result};
+		int at_once;
+
+		meet(&meetings);
+		at_once = upstream_take(view, &turn);
+		if (at_once != -EINPROGRESS)
+			result = at_once;
+		while (result == -EINPROGRESS)
+			io_loop_turn(loop, CLOCK_NS_PER_MS);
+		if (result == 0)
+			upstream_give(&turn, UPSTREAM_OK, 1);
+		else
+			lost++;
+		meet(&meetings);
+	}
+	return lost;
+}
+
+static void test_a_place_that_is_freed_during_the_look(void **state)
+{
+	struct upstream_config config;
+	struct upstream_view *view;
+	struct worker *giver = &workers[0];
+	struct stage stage;
+	unsigned lost;
+
+	prepare(&config);
+	config.server_count = 1;
+	config.queue_timeout_ms = 2000;
+	servers[0].max_conns = 1;
+	stage_open(&stage, &config);
+	memset(workers, 0, sizeof(workers));
+	giver->random = random_start("freed");
+	atomic_store(&met, 0);
+	view = upstream_view_get(group, stage.loop);
+	assert_int_equal(pthread_create(&giver->thread, NULL, keep_giving, giver), 0);
+	lost = take_what_is_given(view, stage.loop);
+	pthread_join(giver->thread, NULL);
+	upstream_view_put(view);
+	assert_int_equal(lost, 0);
+	assert_int_equal(giver->lost, 0);
+	assert_int_equal(giver->left_over, 0);
+	stage_close(&stage);
+}
+
 /* Units that many threads use, without a group around them. */
 #define REPORTS 20000
 
@@ -345,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_max_conns_is_exact_and_no_wakeup_is_lost),
 		cmocka_unit_test(test_the_bulkhead_is_exact),
 		cmocka_unit_test(test_all_at_once),
+		cmocka_unit_test(test_a_place_that_is_freed_during_the_look),
 		cmocka_unit_test(test_each_change_is_seen_by_one),
 	};
 
