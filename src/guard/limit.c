@@ -65,7 +65,7 @@ void guard_limit_take(struct guard_limiter *l, uint64_t key, uint64_t now_ns, ui
 		return;
 	}
 	guard_table_lock(&core->table, key, &place);
-	bool allowed = guard_rate_take(&core->rate, &place.state, now_ns, cost, verdict);
+	bool allowed = guard_rate_take(&core->rate, place.state, now_ns, cost, verdict);
 	if (!allowed || !cost)
 		guard_table_unlock(&place);
 	else

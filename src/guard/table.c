@@ -70,12 +70,15 @@ static inline uint32_t tag_of(uint64_t key)
 	return tag ? tag : 1;
 }
 
+/* Without a branch on what is found, which nobody could predict, so that a processor need not wait for it. */
 static inline int tag_find(const uint32_t *tags, unsigned n, uint32_t tag)
 {
+	unsigned found = 0;
+
+#pragma GCC unroll 16
 	for (unsigned i = 0; i < n; i++)
-		if (tags[i] == tag)
-			return (int)i;
-	return -1;
+		found |= (unsigned)(tags[i] == tag) << i;
+	return __builtin_ffs((int)found) - 1;
 }
 
 int guard_table_init(struct guard_table *t, uint32_t keys_max)
@@ -111,7 +114,12 @@ void guard_table_lock(const struct guard_table *t, uint64_t key, struct guard_pl
 	place->bucket = b;
 	place->tag = tag_of(key);
 	place->way = tag_find(b->tags, GUARD_WAYS, place->tag);
-	place->state = place->way < 0 ? b->floor : b->states[place->way];
+	if (SL_LIKELY(place->way >= 0)) {
+		place->state = &b->states[place->way];
+	} else {
+		place->newcomer = b->floor;
+		place->state = &place->newcomer;
+	}
 }
 
 void guard_table_unlock(struct guard_place *place)
@@ -152,8 +160,8 @@ enum guard_stored guard_table_store(struct guard_place *place, const struct guar
 		if (place->way < 0)
 			how = place_evict(place, rate, now_ns);
 		b->tags[place->way] = place->tag;
+		b->states[place->way] = place->newcomer;
 	}
-	b->states[place->way] = place->state;
 	guard_table_unlock(place);
 	return how;
 }

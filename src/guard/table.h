@@ -39,15 +39,16 @@ int guard_table_init(struct guard_table *, uint32_t keys_max);
 void guard_table_destroy(struct guard_table *);
 size_t guard_table_bytes(const struct guard_table *);
 
-/* The place of a key between lock and unlock. `state` is the key's, or of one that is not there, the floor. */
+/* The place of a key between lock and unlock. What *state says is the key's; of one that is not there, the floor. */
 struct guard_place {
 	struct guard_bucket *bucket;
-	guard_u128 state;
+	guard_u128 *state; /* in its place, or `newcomer` */
+	guard_u128 newcomer;
 	uint32_t tag;
 	int way; /* -1: it is not there */
 };
 void guard_table_lock(const struct guard_table *, uint64_t key, struct guard_place *);
-/* Lets it go, as it was. */
+/* Lets it go. A newcomer is forgotten. */
 void guard_table_unlock(struct guard_place *);
 enum guard_stored {
 	GUARD_STORED,
@@ -55,7 +56,7 @@ enum guard_stored {
 	GUARD_STORED_REPLACE /* of a key that owed nothing any more */,
 	GUARD_STORED_EVICT /* of one that owed something */
 };
-/* Keeps place->state, and lets it go. */
+/* Keeps a newcomer too, and lets it go. */
 enum guard_stored guard_table_store(struct guard_place *, const struct guard_rate *,
 				    uint64_t now_ns);
 

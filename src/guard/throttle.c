@@ -37,7 +37,7 @@ static uint64_t throttle_reserve(struct guard_throttle *t, uint64_t bytes)
 		return guard_rate_reserve(t->rate, &t->state, now_ns, bytes);
 	struct guard_core *core = t->limiter->core;
 	guard_table_lock(&core->bytes_table, t->key, &place);
-	uint64_t wait_ns = guard_rate_reserve(t->rate, &place.state, now_ns, bytes);
+	uint64_t wait_ns = guard_rate_reserve(t->rate, place.state, now_ns, bytes);
 	enum guard_stored how = guard_table_store(&place, t->rate, now_ns);
 	/* A key that has a rate too is counted there. */
 	if (!core->table.buckets)
@@ -63,7 +63,7 @@ static void throttle_refund(struct guard_throttle *t)
 		guard_table_unlock(&place);
 		return;
 	}
-	guard_rate_refund(t->rate, &place.state, bytes);
+	guard_rate_refund(t->rate, place.state, bytes);
 	(void)guard_table_store(&place, t->rate, 0);
 }
 

@@ -37,7 +37,7 @@ static bool take(const struct guard_table *t, const struct guard_rate *rate, uin
 	struct guard_verdict v;
 
 	guard_table_lock(t, key, &place);
-	if (!guard_rate_take(rate, &place.state, now_ns, 1, &v)) {
+	if (!guard_rate_take(rate, place.state, now_ns, 1, &v)) {
 		guard_table_unlock(&place);
 		return false;
 	}
