@@ -21,7 +21,7 @@
 #define ACCESS_LANES 64
 #define ACCESS_WHY_MAX 512
 /* Files are told apart by a number of 16 bits, the last of which stands for the configuration. */
-#define ACCESS_FILES_MAX 1024
+#define ACCESS_FILES_MAX 1024u
 #define ACCESS_INLINE UINT16_MAX
 
 /* Lookups that are running, of the threads of this lane. */

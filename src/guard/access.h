@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "net/addr.h"
 
-#define GUARD_ACCESS_ENTRIES_MAX 1000000
+#define GUARD_ACCESS_ENTRIES_MAX 1000000u
 #define GUARD_ACCESS_FILE_MAX (64u << 20)
 
 /* Immutable. Prefixes are "10.0.0.0/8", "::1", "all". The longest one decides; a tie is refused when it is read. */

@@ -154,7 +154,7 @@ static size_t half_fill(struct access_half *h, bool v6, const struct access_swee
 
 static int table_fill(struct access_table *t, const struct access_entries *e, bool allow_others)
 {
-	struct access_sweep s = {.starts = malloc((2 * e->count + 1) * sizeof(*s.starts))};
+	struct access_sweep s = {.starts = calloc(2 * e->count + 1, sizeof(*s.starts))};
 	size_t v4 = 0;
 
 	if (!s.starts)
@@ -163,7 +163,7 @@ static int table_fill(struct access_table *t, const struct access_entries *e, bo
 		v4++;
 	sweep_run(&s, e->v, v4, 32, allow_others);
 	size_t bytes4 = half_fill(&t->v4, false, &s);
-	sweep_run(&s, e->v + v4, e->count - v4, 128, allow_others);
+	sweep_run(&s, e->v ? &e->v[v4] : NULL, e->count - v4, 128, allow_others);
 	size_t bytes6 = half_fill(&t->v6, true, &s);
 	free(s.starts);
 	t->bytes = sizeof(*t) + bytes4 + bytes6;

@@ -6,15 +6,16 @@
 #include "net/addr.h"
 #include "net/conn.h"
 
-/* From a pool of the thread: a conn without them pays for a pointer. */
+/*
+ * From a pool of the thread: a conn without them pays for a pointer. conn_name gives them in place of the names of
+ * the socket.
+ */
 struct conn_names {
 	struct net_addr peer, own;
 };
 
 /* From now on conn_name says this; copied. 0 or -ENOMEM. */
 int conn_set_names(struct conn *, const struct net_addr *peer, const struct net_addr *own);
-/* For conn_name. */
-int conn_names_get(const struct conn *, bool peer, struct net_addr *);
 /* For kinds of conns, when one goes. Harmless without names. */
 void conn_free_names(struct conn *);
 

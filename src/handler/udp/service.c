@@ -95,7 +95,7 @@ static void udp_expired(struct io_timer *timer)
 static int udp_open(struct udp_service *u, const struct udp_config *config, struct io_loop *loop,
 		    int fd)
 {
-	union udp_address own;
+	union udp_address own = {.sa = {0}};
 	socklen_t len = sizeof(own);
 
 	if (getsockname(fd, &own.sa, &len))
