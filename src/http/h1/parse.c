@@ -9,6 +9,9 @@
 #include "http/h1/rules.h"
 #include "http/names_find.h"
 
+/* In requests and in responses: not to be called for having two users. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 enum h1_parser_state {
 	H1_FIRST_LINE, /* in the request or status line, or before it */
 	H1_FIELDS,     /* after it, up to the empty line */
@@ -318,9 +321,9 @@ static inline struct str trim(const uint8_t *p, const uint8_t *end)
 }
 
 /* One field line; `colon` is NULL when it has not been found yet. 0 or a refusal. */
-static inline __attribute__((always_inline)) int parse_field(
-	struct h1_parser *p, const struct h1_options *options, const struct h1_cursor *in,
-	const uint8_t *colon, struct arena *arena, struct http_fields *fields)
+ALWAYS_INLINE int parse_field(struct h1_parser *p, const struct h1_options *options,
+			      const struct h1_cursor *in, const uint8_t *colon, struct arena *arena,
+			      struct http_fields *fields)
 {
 	bool underscore = false;
 	int r;
@@ -372,11 +375,8 @@ static inline const uint8_t *find_colon(struct h1_cursor *in)
 	return colon;
 }
 
-static inline __attribute__((always_inline)) int read_fields(struct h1_parser *p,
-							     const struct h1_options *options,
-							     struct h1_cursor *in,
-							     struct arena *arena,
-							     struct http_head *head)
+ALWAYS_INLINE int read_fields(struct h1_parser *p, const struct h1_options *options,
+			      struct h1_cursor *in, struct arena *arena, struct http_head *head)
 {
 	const uint8_t *fields = in->base + p->fields_at;
 	uint32_t max = limit_of(options->fields_bytes_max, H1_FIELDS_BYTES_MAX);
