@@ -7,6 +7,8 @@
 #include "base/slab.h"
 #include "http/h1/link.h"
 
+_Static_assert(sizeof(struct h1_link) <= 176, "thousands of links wait in pools");
+
 static _Thread_local struct slab link_slab = SLAB_INIT("http link", sizeof(struct h1_link), 64);
 
 void h1_link_set_state(struct h1_link *l, enum link_state state)

@@ -41,6 +41,30 @@ static void test_a_small_response(void **state)
 	rig_close(&r);
 }
 
+/* Head and body are where they were received, as long as somebody looks at them. */
+static void test_nothing_is_copied(void **state)
+{
+	struct rig r;
+	struct seg s;
+
+	rig_open(&r);
+	r.on_respond = RIG_HOLD;
+	rig_start(&r);
+	rig_says(&r, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello");
+	const char *y = r.call.response.fields.v[1].value.p;
+	assert_int_equal(source_pull(r.call.body, 100, SEG_MEM, &s), PULL_DATA);
+	assert_ptr_equal(s.u.mem, y + 5);
+	assert_int_equal(r.dones, 1);
+	source_close(r.call.body, 0);
+	/* The segment is the consumer's own. */
+	r.on_respond = RIG_PULL;
+	rig_request(&r, HTTP_GET, "GET");
+	rig_round(&r);
+	assert_memory_equal(s.u.mem, "hello", 5);
+	seg_release(&s);
+	rig_close(&r);
+}
+
 static void test_byte_by_byte(void **state)
 {
 	static const char answer[] = "HTTP/1.1 103 Hints\r\nLink: <a>\r\n\r\n"
@@ -443,6 +467,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_small_response),
+		cmocka_unit_test(test_nothing_is_copied),
 		cmocka_unit_test(test_byte_by_byte),
 		cmocka_unit_test(test_many_calls_on_one_link),
 		cmocka_unit_test(test_the_next_call_begins_inside_idle),
