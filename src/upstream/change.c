@@ -57,7 +57,7 @@ static int change_add(const struct change *c)
 	}
 	if (k->group->set->count >= UPSTREAM_SERVERS_MAX) {
 		snprintf(c->why, c->why_len,
-			 "upstream \"%.*s\" has %u servers, and no room for more",
+			 "upstream \"%.*s\" has %d servers, and no room for more",
 			 STR_ARG(k->group->name), UPSTREAM_SERVERS_MAX);
 		return -ENOSPC;
 	}
@@ -98,15 +98,15 @@ static int change_remove(const struct change *c)
 
 	if (!s && !seat)
 		return unknown(c);
-	if (!s && seat->server->origin.len == 0)
-		s = seat->source;
-	if (!s) {
+	if (!s && seat->source->config.kind != UPSTREAM_SERVER_ADDR) {
 		snprintf(c->why, c->why_len,
 			 "server %.*s was found by the name %.*s and would come back: drain it, or "
 			 "remove the name",
 			 STR_ARG(c->server), STR_ARG(seat->source->config.text));
 		return -EINVAL;
 	}
+	if (!s)
+		s = seat->source;
 	before = s->link.next;
 	list_del(&s->link);
 	error = keeper_publish(k, &k->sources, k->settings, false);
@@ -216,7 +216,7 @@ int upstream_change(struct upstream_registry *r, struct str group, struct str se
 		return -ENOENT;
 	}
 	if (weighs && (weight == 0 || weight > UPSTREAM_WEIGHT_MAX)) {
-		snprintf(why, why_len, "a weight is 1 to %u", UPSTREAM_WEIGHT_MAX);
+		snprintf(why, why_len, "a weight is 1 to %d", UPSTREAM_WEIGHT_MAX);
 		return -EINVAL;
 	}
 	error = apply(&c, change);

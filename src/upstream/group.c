@@ -292,10 +292,12 @@ static void source_inherit(struct upstream_source *s, struct upstream_source *ol
 
 static void free_sources(struct list *sources)
 {
-	while (!list_empty(sources)) {
-		struct upstream_source *s =
-			SL_CONTAINER(sources->next, struct upstream_source, link);
+	struct list *next;
 
+	for (struct list *l = sources->next; l != sources; l = next) {
+		struct upstream_source *s = SL_CONTAINER(l, struct upstream_source, link);
+
+		next = l->next;
 		if (s->older)
 			s->found = NULL;
 		source_free(s);
@@ -323,6 +325,8 @@ static int load_sources(struct upstream_keeper *k, const struct upstream_config 
 
 static void drop_old_sources(struct upstream_keeper *k, const struct list *sources)
 {
+	struct list *next;
+
 	for (const struct list *l = sources->next; l != sources; l = l->next) {
 		struct upstream_source *s = SL_CONTAINER(l, struct upstream_source, link);
 
@@ -332,10 +336,10 @@ static void drop_old_sources(struct upstream_keeper *k, const struct list *sourc
 		s->older->added = false;
 		s->older = NULL;
 	}
-	while (!list_empty(&k->sources)) {
-		struct upstream_source *s =
-			SL_CONTAINER(k->sources.next, struct upstream_source, link);
+	for (struct list *l = k->sources.next; l != &k->sources; l = next) {
+		struct upstream_source *s = SL_CONTAINER(l, struct upstream_source, link);
 
+		next = l->next;
 		if (s->added)
 			log_info("upstream \"%.*s\": server %.*s was added at run time and is not "
 				 "in the configuration: dropped",

@@ -36,10 +36,11 @@ struct upstream_server *upstream_server_new(uint32_t id, struct str group, struc
 {
 	size_t text = group.len + name.len + origin.len + 3 + UPSTREAM_STICKY_CHARS + 1;
 	struct upstream_server *s = calloc(1, sizeof(*s) + text);
-	char *at = (char *)(s + 1);
+	char *at;
 
 	if (!s)
 		return NULL;
+	at = (char *)(s + 1);
 	s->refs = 1;
 	s->id = id;
 	s->addr = *addr;

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "net/pair.h"
+#include "random.h"
 
 enum { DNS_A = 1, DNS_CNAME = 5, DNS_AAAA = 28, DNS_SRV = 33 };
 enum { DNS_OK = 0, DNS_FORMERR = 1, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3, DNS_REFUSED = 5 };
@@ -19,6 +20,7 @@ enum dns_how {
 	DNS_CUT,      /* the message ends inside its last record */
 	DNS_FALSE_ID, /* an answer to another question */
 	DNS_TCP_ONLY, /* truncated over UDP, whole over TCP */
+	DNS_NOISE,    /* some bytes behind the question are other ones */
 };
 
 struct dns_record {
@@ -47,6 +49,7 @@ static struct {
 	unsigned record_count;
 	struct dns_rule rules[DNS_RULES_MAX];
 	unsigned rule_count;
+	struct random random;        /* for DNS_NOISE */
 	int caller[DNS_CALLERS_MAX]; /* over TCP */
 	unsigned callers;
 	unsigned questions, over_tcp; /* that came */
@@ -176,6 +179,12 @@ static inline const uint8_t *dns_question(const uint8_t *p, char name[256], uint
 	return p + 5;
 }
 
+static inline void dns_disturb(uint8_t *bytes, size_t len)
+{
+	for (uint64_t n = 1 + random_below(&dns.random, 4); n; n--)
+		bytes[random_below(&dns.random, len)] = (uint8_t)random_u64(&dns.random);
+}
+
 /* The length of the reply; 0: none. */
 static inline size_t dns_reply(const uint8_t *query, size_t len, bool tcp, uint8_t *reply)
 {
@@ -222,6 +231,8 @@ static inline size_t dns_reply(const uint8_t *query, size_t len, bool tcp, uint8
 	memset(reply + 8, 0, 4);
 	if (rule.how == DNS_FALSE_ID)
 		reply[0] ^= 0xff;
+	if (rule.how == DNS_NOISE && answers)
+		dns_disturb(reply + (end - query), (size_t)(p - reply - (end - query)));
 	return (size_t)(p - reply) - (rule.how == DNS_CUT && answers ? 3 : 0);
 }
 

@@ -7,6 +7,7 @@
 
 #define TIMEOUT_MS 15000
 #define SHORT_MS 60
+#define NOISES 400
 
 struct asked {
 	struct resolve_query query;
@@ -176,6 +177,28 @@ static void test_takes_no_garbage_for_an_answer(void **state)
 	assert_string_equal(t.asked.why, "a malformed answer from the name server");
 }
 
+/* Whatever an answer says: each lookup ends, with addresses or with a reason. */
+static void test_survives_noise(void **state)
+{
+	unsigned found = 0, failed = 0;
+
+	dns.random = random_start(__func__);
+	dns_rule("app.test", DNS_OK, DNS_NOISE);
+	dns_rule("_http._tcp.test", DNS_OK, DNS_NOISE);
+	dns_add("app.test", DNS_A, 60, "10.0.0.1");
+	dns_add("app.test", DNS_AAAA, 60, "fd00::1");
+	for (unsigned i = 0; i < 3; i++)
+		dns_add("_http._tcp.test", DNS_SRV, 60, "10 1 80 app.test");
+	for (unsigned i = 0; i < NOISES; i++) {
+		struct asked *a = ask(i % 2 ? RESOLVE_SRV : RESOLVE_ADDRESS,
+				      i % 2 ? "_http._tcp.test" : "app.test");
+
+		assert_true(a->result < 0 || (a->count > 0 && a->ttl_s <= RESOLVE_TTL_MAX_S));
+		*(a->result < 0 ? &failed : &found) += 1;
+	}
+	assert_true(found > 0 && failed > 0);
+}
+
 static void test_asks_again_over_tcp(void **state)
 {
 	static char texts[200][16];
@@ -325,6 +348,7 @@ int main(void)
 		WITH(test_refuses_a_name_that_is_too_long),
 		WITH(test_gives_up_in_its_time),
 		WITH(test_takes_no_garbage_for_an_answer),
+		WITH(test_survives_noise),
 		WITH(test_asks_again_over_tcp),
 		WITH(test_cuts_what_is_over_its_limit),
 		WITH(test_finds_services),
