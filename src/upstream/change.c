@@ -136,8 +136,10 @@ static void drain_seat(struct upstream_seat *seat, bool drain)
 	}
 	if (drain == !!(was & UPSTREAM_FLAG_DRAINING))
 		return;
-	if (!drain)
+	if (!drain) {
 		atomic_store_explicit(&server->starting_since_ns, now_ns, memory_order_relaxed);
+		upstream_group_stir(seat->source->keeper->group);
+	}
 	upstream_server_log(server, LOG_INFO,
 			    drain ? "is draining: no new requests" : "is not draining any more");
 }

@@ -60,6 +60,7 @@ static void server_up(struct upstream_check *c)
 
 	atomic_store_explicit(&s->starting_since_ns, now_ns, memory_order_relaxed);
 	atomic_fetch_and_explicit(&s->flags, ~(uint32_t)UPSTREAM_FLAG_DOWN, memory_order_relaxed);
+	upstream_group_stir(c->group);
 }
 
 static bool is_down(const struct upstream_server *s)

@@ -42,6 +42,7 @@ enum check_state {
 /* The checks of one server. Zeroed at the beginning; the first part is set before check_begin. */
 struct upstream_check {
 	struct upstream_checks *checks;
+	struct upstream_group *group;
 	struct upstream_server *server;
 	const struct upstream_config *config; /* lives until check_stop or the next check_begin */
 

@@ -173,6 +173,7 @@ static void plan_undo(struct plan *p)
 static void seat_begin(struct upstream_keeper *k, struct upstream_seat *seat)
 {
 	seat->check.checks = &k->group->registry->checks;
+	seat->check.group = k->group;
 	seat->check.server = seat->server;
 	seat->check.config = keeper_config(k);
 	check_begin(&seat->check);
@@ -236,6 +237,7 @@ static void commit(struct plan *p, struct upstream_settings *settings)
 	atomic_store_explicit(&g->generation, p->set->epoch, memory_order_release);
 	k->settings = upstream_settings_ref(settings);
 	commit_seats(p, settings != old_settings, old && old->count);
+	upstream_group_stir(g);
 	upstream_settings_unref(old_settings);
 	upstream_set_unref(old);
 }

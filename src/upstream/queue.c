@@ -70,10 +70,9 @@ void upstream_leave(struct upstream_turn *turn)
 		settle(turn, -ECANCELED);
 }
 
-/* One that waits elsewhere; it hands on what it cannot use. */
-static void kick_another(struct upstream_view *view)
+/* One that waits, and not `view`; it hands on what it cannot use. */
+static void kick_one(struct upstream_group *group, const struct upstream_view *view)
 {
-	struct upstream_group *group = view->group;
 	struct list *at;
 
 	pthread_mutex_lock(&group->lock);
@@ -92,12 +91,19 @@ static void kick_another(struct upstream_view *view)
 	pthread_mutex_unlock(&group->lock);
 }
 
+void upstream_group_stir(struct upstream_group *group)
+{
+	/* An exchange and not a look: who waits counted himself before it, or sees in what he finds what came before it. */
+	if (atomic_fetch_add(&group->queued, 0))
+		kick_one(group, NULL);
+}
+
 void upstream_queue_wake(struct upstream_view *view)
 {
 	if (SL_LIKELY(!atomic_load(&view->group->queued)))
 		return;
 	if (list_empty(&view->waiting))
-		kick_another(view);
+		kick_one(view->group, view);
 	else
 		io_defer(view->loop, &view->pump);
 }
@@ -122,7 +128,7 @@ static void pump(struct upstream_view *view)
 	if (!list_empty(&view->waiting) && room)
 		io_defer(view->loop, &view->pump);
 	else if (list_empty(&view->waiting) && atomic_load(&view->group->queued))
-		kick_another(view);
+		kick_one(view->group, view);
 	upstream_view_put(view);
 }
 

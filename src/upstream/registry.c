@@ -113,6 +113,7 @@ static void keeper_watch_ejections(struct upstream_keeper *k)
 		}
 		seat->told_until_ns = until_ns;
 		upstream_server_log(seat->server, LOG_INFO, "is used again: its ejection is over");
+		upstream_group_stir(k->group);
 	}
 	if (first_ns != UINT64_MAX)
 		io_timer_set(loop, &k->ejection, (first_ns - now_ns) / CLOCK_NS_PER_MS + 1);

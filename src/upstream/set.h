@@ -126,6 +126,8 @@ void upstream_server_log(const struct upstream_server *, enum log_level, const c
 
 /* Any thread with a reference: the main loop looks at the group soon (an ejection began: its end will be logged). */
 void upstream_group_wake(struct upstream_group *);
+/* Any thread: a server came or came back; turns that wait for one with room look again. */
+void upstream_group_stir(struct upstream_group *);
 
 /* In any state a request that does not have to go there may be sent: neither down, nor draining, nor ejected. */
 static inline bool upstream_server_usable(const struct upstream_server *s, uint64_t now_ns)

@@ -488,25 +488,52 @@ static void test_a_set_changes_under_turns(void **state)
 	world_close();
 }
 
-/* Who waits hears of a server that was added, at the latest with the next request. */
-static void test_a_server_is_added_while_turns_wait(void **state)
+/* All servers are busy for long, and yet who waits hears of what changes. */
+static void test_servers_come_while_turns_wait(void **state)
 {
-	struct visitor v = {0}, w = {0};
+	struct visitor v = {0}, w = {0}, x = {0};
 
 	world_prepare(1);
 	world.servers[0].max_conns = 1;
 	world_open();
 	assert_int_equal(visit(&v, 0), 0);
 	assert_int_equal(visit(&w, 0), -EINPROGRESS);
+	assert_int_equal(visit(&x, 1), -EINPROGRESS);
 	change(STR("127.0.0.9:8000"), UPSTREAM_ADD);
-	struct visitor x = {0};
-
-	assert_int_equal(visit(&x, 0), -EINPROGRESS);
-	world_run_ms(1);
 	assert_int_equal(w.told, 1);
 	assert_int_equal(x.told, 1);
 	upstream_give(&w.turn, UPSTREAM_OK, 1);
 	upstream_give(&x.turn, UPSTREAM_OK, 1);
+	upstream_give(&v.turn, UPSTREAM_OK, 1);
+	world_close();
+}
+
+static void test_a_server_comes_back_while_turns_wait(void **state)
+{
+	struct visitor v = {0}, w = {0};
+
+	world_prepare(2);
+	world.servers[0].max_conns = 1;
+	world_open();
+	change(world.servers[1].text, UPSTREAM_DRAIN);
+	assert_int_equal(visit(&v, 0), 0);
+	assert_int_equal(visit(&w, 0), -EINPROGRESS);
+	change(world.servers[1].text, UPSTREAM_UNDRAIN);
+	assert_int_equal(w.told, 1);
+	assert_int_equal(visited(&w), 1);
+	upstream_give(&w.turn, UPSTREAM_OK, 1);
+	/* The same at the end of an ejection. */
+	atomic_store(&world_server(1)->ejected_until_ns,
+		     io_now_ns(world.loops[0]) + 100 * CLOCK_NS_PER_MS);
+	upstream_group_wake(world.group);
+	w = (struct visitor){0};
+	assert_int_equal(visit(&w, 1), -EINPROGRESS);
+	world_run_ms(50);
+	assert_int_equal(w.told, 0);
+	world_run_ms(60);
+	assert_int_equal(w.told, 1);
+	assert_int_equal(visited(&w), 1);
+	upstream_give(&w.turn, UPSTREAM_OK, 1);
 	upstream_give(&v.turn, UPSTREAM_OK, 1);
 	world_close();
 }
@@ -582,7 +609,8 @@ int main(void)
 		cmocka_unit_test(test_the_breaker_of_the_group),
 		cmocka_unit_test(test_servers_go_down_while_turns_wait),
 		cmocka_unit_test(test_a_set_changes_under_turns),
-		cmocka_unit_test(test_a_server_is_added_while_turns_wait),
+		cmocka_unit_test(test_servers_come_while_turns_wait),
+		cmocka_unit_test(test_a_server_comes_back_while_turns_wait),
 		cmocka_unit_test(test_a_view_is_put_before_its_last_turn),
 		cmocka_unit_test(test_retries_have_a_budget),
 		cmocka_unit_test(test_blame_is_remembered),
