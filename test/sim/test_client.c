@@ -566,6 +566,54 @@ static void test_the_time_to_connect(void **state)
 	timing_close(&t);
 }
 
+/* A call on a link that connects to where nobody listens. */
+static void refused_open(struct timing *t)
+{
+	static const struct http_link_ops ops = {timing_idle, timing_closed};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(81)};
+	struct net_addr addr = {.len = sizeof(to)};
+
+	timing_open(t, false);
+	http_link_close(t->link);
+	run_ms(10);
+	assert_int_equal(t->closed, 1);
+	t->closed = 0;
+	memcpy(&addr.u.storage, &to, sizeof(to));
+	struct conn *conn = conn_plain_connect(day.loop, &addr, NULL, http_link_connected);
+	assert_non_null(conn);
+	t->link = http_link_new(conn, true, &ops, t);
+	assert_true(t->link->usable);
+	assert_true(http_link_alive(t->link));
+	http_call_start(t->link, &t->call);
+	assert_false(t->link->usable);
+	assert_int_equal(t->call.stage, HTTP_CALL_CONNECT);
+}
+
+static void test_nobody_listens(void **state)
+{
+	struct timing t;
+
+	refused_open(&t);
+	run_ms(100);
+	assert_int_equal(t.dones, 1);
+	assert_int_equal(t.why, -ECONNREFUSED);
+	assert_int_equal(t.call.stage, HTTP_CALL_CONNECT);
+	assert_int_equal(t.call.connected_ns, 0);
+	assert_int_equal(t.closed, 1);
+	timing_close(&t);
+	refused_open(&t);
+	http_call_cancel(&t.call);
+	run_ms(100);
+	assert_int_equal(t.dones, 0);
+	assert_int_equal(t.closed, 1);
+	timing_close(&t);
+	refused_open(&t);
+	http_link_close(t.link);
+	run_ms(100);
+	assert_int_equal(t.why, -ECANCELED);
+	timing_close(&t);
+}
+
 static void test_the_time_to_the_first_byte(void **state)
 {
 	struct timing t;
@@ -720,6 +768,7 @@ int main(void)
 		sim_test(test_on_good_days_what_can_be_had_is_had),
 		sim_test(test_what_is_called_whole_is_whole),
 		cmocka_unit_test(test_the_time_to_connect),
+		cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_the_time_to_the_first_byte),
 		cmocka_unit_test(test_the_time_between_bytes),
 		cmocka_unit_test(test_a_slow_consumer_costs_the_server_no_time),
