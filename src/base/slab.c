@@ -257,7 +257,21 @@ size_t slab_thread_exit(void)
 	return used;
 }
 
+static _Thread_local struct base_thread_hook *thread_hooks;
+
+void base_thread_at_exit(struct base_thread_hook *hook)
+{
+	hook->next = thread_hooks;
+	thread_hooks = hook;
+}
+
 size_t base_thread_exit(void)
 {
+	struct base_thread_hook *hook;
+
+	while ((hook = thread_hooks) != NULL) {
+		thread_hooks = hook->next;
+		hook->run();
+	}
 	return slab_thread_exit();
 }

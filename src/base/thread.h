@@ -17,4 +17,14 @@
  */
 size_t base_thread_exit(void);
 
+/*
+ * What else a thread keeps for later use, which is not memory: base_thread_exit calls `run` once, before it empties the
+ * pools, and forgets it. Not while it is registered already.
+ */
+struct base_thread_hook {
+	struct base_thread_hook *next;
+	void (*run)(void);
+};
+void base_thread_at_exit(struct base_thread_hook *);
+
 #endif

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "base/slab.h"
+#include "base/thread.h"
 
 /* A pipe that holds less moves less at a time than a copy would. */
 #define PIPE_BYTES_MIN 65536
@@ -16,6 +18,7 @@ static _Thread_local struct slab lease_slab = SLAB_INIT("pipe", sizeof(struct pi
 static _Thread_local struct {
 	struct pipe_lease *kept; /* empty ones */
 	unsigned kept_count, leased, pause;
+	bool hooked;
 } pool;
 
 static void pipe_destroy(struct pipe_lease *p)
@@ -51,6 +54,14 @@ static uint32_t pipe_size(int fd)
 	return bytes < PIPE_BYTES_MIN ? 0 : (uint32_t)bytes;
 }
 
+static void pipe_thread_exit(void)
+{
+	pool.hooked = false;
+	pipe_pool_close();
+}
+
+static _Thread_local struct base_thread_hook pipe_hook = {.run = pipe_thread_exit};
+
 static struct pipe_lease *pipe_make(void)
 {
 	struct pipe_lease *p;
@@ -75,6 +86,9 @@ static struct pipe_lease *pipe_make(void)
 		return NULL;
 	}
 	pool.pause = 0;
+	if (!pool.hooked)
+		base_thread_at_exit(&pipe_hook);
+	pool.hooked = true;
 	return p;
 }
 

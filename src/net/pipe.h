@@ -31,7 +31,7 @@ struct pipe_lease {
 struct pipe_lease *pipe_lease_take(void);
 /* Another one with the same n bytes, which the first one holds alone: tee(2). NULL: as above. */
 struct pipe_lease *pipe_lease_tee(const struct pipe_lease *, size_t n);
-/* Closes the kept pipes of this thread, at its end. */
+/* Closes the kept pipes of this thread; base_thread_exit does so, too. */
 void pipe_pool_close(void);
 
 #endif
