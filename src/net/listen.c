@@ -80,7 +80,6 @@ static void listen_set_all(int fd, const struct net_addr *a, const struct net_op
 		set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (a->u.sa.sa_family == AF_INET6)
 		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only);
-	listen_set_tcp(fd, o);
 }
 
 /* A socket file that nobody answers on is left over from a crash. */
@@ -105,6 +104,8 @@ static int listen_bind(int fd, const struct net_addr *a, const struct net_option
 	mode_t mask = 0;
 
 	listen_set_all(fd, a, o);
+	if (!is_unix)
+		listen_set_tcp(fd, o);
 	if (is_unix) {
 		listen_remove_stale(a);
 		mask = umask(0777 & ~(o->unix_mode > 0 ? (mode_t)o->unix_mode : 0666));
@@ -138,18 +139,54 @@ static bool addr_is_any6(const struct net_addr *a)
 	return a->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in->sin6_addr);
 }
 
+static int datagram_open(const struct net_addr *a, const struct net_options *o)
+{
+	int fd = socket(a->u.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	listen_set_all(fd, a, o);
+	/* For datagrams SO_REUSEADDR would let another program in. */
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 0);
+	if (bind(fd, &a->u.sa, a->len)) {
+		int err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* The address without IPv6; false: that is not what it was. */
+static bool addr_as_v4(const struct net_addr *a, const struct net_options *o, int error,
+		       struct net_addr *v4)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)&v4->u.storage;
+
+	*v4 = (struct net_addr){.len = sizeof(struct sockaddr_in)};
+	in->sin_family = AF_INET;
+	in->sin_port = htons((uint16_t)net_addr_port(a));
+	return (error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && addr_is_any6(a) && !o->v6only;
+}
+
+int net_bind_datagram(const struct net_addr *a, const struct net_options *o, char *why,
+		      size_t why_len)
+{
+	struct net_addr v4;
+	int fd = a->u.sa.sa_family == AF_UNIX ? -EOPNOTSUPP : datagram_open(a, o);
+
+	if (fd < 0 && addr_as_v4(a, o, fd, &v4))
+		fd = datagram_open(&v4, o);
+	return fd < 0 ? listen_refuse(fd, a, why, why_len) : fd;
+}
+
 int net_listen(const struct net_addr *a, const struct net_options *o, char *why, size_t why_len)
 {
+	struct net_addr v4;
 	int fd = listen_open(a, o);
 
 	/* A machine without IPv6 still has every IPv4 address. */
-	if ((fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL) && addr_is_any6(a) && !o->v6only) {
-		struct net_addr v4 = {.len = sizeof(struct sockaddr_in)};
-		struct sockaddr_in *in = (struct sockaddr_in *)&v4.u.storage;
-		in->sin_family = AF_INET;
-		in->sin_port = htons((uint16_t)net_addr_port(a));
+	if (fd < 0 && addr_as_v4(a, o, fd, &v4))
 		fd = listen_open(&v4, o);
-	}
 	return fd < 0 ? listen_refuse(fd, a, why, why_len) : fd;
 }
 

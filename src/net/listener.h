@@ -32,7 +32,14 @@ struct net_options {
 int net_listen(const struct net_addr *, const struct net_options *, char *why, size_t why_len);
 
 /*
- * The same for an address as text (net_addr_parse); *bound gets what it is bound to, which tells the port that was
+ * A bound, non-blocking datagram socket; the same errors. Of the options recv_bytes, send_bytes, reuseport and v6only count.
+ * Unix sockets are refused.
+ */
+int net_bind_datagram(const struct net_addr *, const struct net_options *, char *why,
+		      size_t why_len);
+
+/*
+ * net_listen for an address as text (net_addr_parse); *bound gets what it is bound to, which tells the port that was
  * chosen for 0.
  */
 int net_listen_text(struct str, const struct net_options *, struct net_addr *bound, char *why,
