@@ -12,8 +12,8 @@ _sluice()
 	command=${words[1]:-}
 
 	if [ "$cword" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "files run check fmt explain status reload stop \
-			version help --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "files proxy tcp udp run check fmt explain status \
+			reload stop drain server version help --help --version" -- "$cur")
 		return
 	fi
 	case $prev in
@@ -34,7 +34,16 @@ _sluice()
 		mapfile -t COMPREPLY < <(compgen -W "debug info warn error off" -- "$cur")
 		return
 		;;
-	--listen | --workers | --admin)
+	--balance)
+		mapfile -t COMPREPLY < <(compgen -W "round_robin weighted random p2c least_conn ip_hash \
+			consistent" -- "$cur")
+		return
+		;;
+	--send-proxy)
+		mapfile -t COMPREPLY < <(compgen -W "v1 v2" -- "$cur")
+		return
+		;;
+	--listen | --workers | --admin | --to | --host | --group)
 		return
 		;;
 	esac
@@ -46,6 +55,25 @@ _sluice()
 		else
 			compopt -o filenames
 			mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		fi
+		;;
+	proxy)
+		mapfile -t COMPREPLY < <(compgen -W "--to --balance --health --host --admin $serving" -- "$cur")
+		;;
+	tcp)
+		mapfile -t COMPREPLY < <(compgen -W "--to --balance --health --send-proxy --admin $serving" -- "$cur")
+		;;
+	udp)
+		mapfile -t COMPREPLY < <(compgen -W "--to --balance --admin $serving" -- "$cur")
+		;;
+	drain)
+		mapfile -t COMPREPLY < <(compgen -W "-c --config --admin --group --undrain --help" -- "$cur")
+		;;
+	server)
+		if [ "$cword" -eq 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W "add remove weight --help" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "-c --config --admin --group --help" -- "$cur")
 		fi
 		;;
 	run)
@@ -64,8 +92,8 @@ _sluice()
 		mapfile -t COMPREPLY < <(compgen -W "-c --config --admin --help" -- "$cur")
 		;;
 	help)
-		mapfile -t COMPREPLY < <(compgen -W "config files run check fmt explain status reload stop \
-			version help --markdown" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "config files proxy tcp udp run check fmt explain \
+			status reload stop drain server version help --markdown" -- "$cur")
 		;;
 	esac
 }

@@ -8,7 +8,7 @@
 
 bool app_accept_is_main(const struct app_server *s)
 {
-	return s->first->accept == APP_ACCEPT_MAIN;
+	return s->first.accept == APP_ACCEPT_MAIN;
 }
 
 /*
@@ -88,7 +88,7 @@ void app_accept_open_fresh(struct app_server *s)
 
 	for (unsigned i = 0; app_accept_is_main(s) && i < listens->count; i++) {
 		struct app_slot *slot = &listens->slots[i];
-		if (!slot->fresh)
+		if (!slot->fresh || slot->kind == APP_LISTEN_UDP)
 			continue;
 		int err = app_door_open(&s->door, slot->sockets[0], slot->number);
 		slot->sockets[0] = -1;

@@ -17,11 +17,14 @@
  *   status        text; with another word (json, prometheus) in that format: handler/status.h
  *   reload        the answer comes when every worker has the new configuration; error: the lines of
  *                 struct app_errors, and the old one stays
+ *   server WHAT SERVER WEIGHT [GROUP]
+ *                 WHAT is add, remove, drain, undrain or weight, WEIGHT a number (0 where none is meant); without a
+ *                 group: in every one that has the server, or for add in the only one. A line for each
  *   stop          drains and ends; the answer comes at once
  */
-#define APP_ADMIN_LINE_BYTES 256
+#define APP_ADMIN_LINE_BYTES 4096
 /* An answer is not read beyond this. */
-#define APP_ADMIN_ANSWER_BYTES (1u << 20)
+#define APP_ADMIN_ANSWER_BYTES (16u << 20)
 #define APP_ADMIN_TIMEOUT_MS 40000
 
 /*

@@ -105,6 +105,16 @@ static void admin_reload(struct app_admin_client *c)
 	app_reload_begin(s);
 }
 
+static void admin_change(struct app_admin_client *c, struct str line)
+{
+	struct text answer;
+
+	text_init(&answer, APP_REPORT_BYTES);
+	bool done = app_admin_change(c->admin->server, line, &answer);
+	admin_answer(c, done, text_str(&answer));
+	text_free(&answer);
+}
+
 static void admin_command(struct app_admin_client *c, struct str line)
 {
 	log_debug("admin socket: %.*s", STR_ARG(line));
@@ -116,13 +126,15 @@ static void admin_command(struct app_admin_client *c, struct str line)
 		admin_status(c, format >= 0 ? (enum status_format)format : STATUS_TEXT);
 	} else if (str_eq(line, STR("reload"))) {
 		admin_reload(c);
+	} else if (str_starts(line, STR("server "))) {
+		admin_change(c, str_skip(line, STR("server ").len));
 	} else if (str_eq(line, STR("stop"))) {
 		admin_answer(c, true, STR_NONE);
 		app_stop(c->admin->server, false);
 	} else {
 		admin_answer(
 			c, false,
-			STR("unknown command: expected status, status json, status prometheus, reload or stop\n"));
+			STR("unknown command: expected status, status json, status prometheus, reload, server or stop\n"));
 	}
 }
 
@@ -265,7 +277,7 @@ static const struct net_listener_events admin_events = {
 
 int app_admin_open(struct app_server *s)
 {
-	const struct net_addr *addr = &s->first->admin;
+	const struct net_addr *addr = &s->first.admin;
 	const struct net_options options = {.unix_mode = 0600};
 
 	if (!addr->len)

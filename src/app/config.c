@@ -97,6 +97,9 @@ void config_override(struct schema_run *run, struct spec *spec, const struct app
 		spec_listen_new(run, &listens, str_from(o->listens[i]), (struct ucl_pos){0, 0});
 	for (struct spec_site *s = spec->sites.first; s && o->listen_count > 0; s = s->next)
 		s->listens = listens;
+	/* A relay of the command line alone. */
+	if (spec->sites.count == 0 && spec->services.count == 1 && o->listen_count > 0)
+		((struct spec_service *)spec->services.first)->listens = listens;
 	if (o->workers >= 0)
 		spec->app.workers = (unsigned)o->workers;
 	if (o->engine >= 0)
@@ -111,8 +114,8 @@ void config_override(struct schema_run *run, struct spec *spec, const struct app
 static const struct app_overrides no_overrides = {
 	.workers = -1, .engine = -1, .access_format = -1, .log_level = -1};
 
-static void run_init(struct schema_run *run, struct spec *spec, const char *file,
-		     const struct app_overrides *overrides, struct app_errors *errors)
+void config_begin(struct schema_run *run, struct spec *spec, const char *file,
+		  const struct app_overrides *overrides, struct app_errors *errors)
 {
 	memset(spec, 0, sizeof(*spec));
 	arena_init_shared(&spec->app.arena);
@@ -143,7 +146,7 @@ static struct str folder_of(struct arena *arena, const char *file)
 	return arena_printf(arena, "%s/%.*s", cwd, STR_ARG(folder));
 }
 
-static int finish(struct schema_run *run, struct spec *spec, struct app_config **made)
+int config_finish(struct schema_run *run, struct spec *spec, struct app_config **made)
 {
 	int err;
 
@@ -165,7 +168,7 @@ int app_config_parse(struct str text, const char *file, bool offline,
 	struct ucl_node *root;
 	int err = -EINVAL;
 
-	run_init(&run, &spec, file, overrides, errors);
+	config_begin(&run, &spec, file, overrides, errors);
 	run.offline = offline;
 	run.folder = folder_of(run.arena, file);
 	spec.app.file =
@@ -177,7 +180,7 @@ int app_config_parse(struct str text, const char *file, bool offline,
 	root = text.len <= APP_CONFIG_BYTES_MAX ? ucl_parse(text, &tree, &error) : NULL;
 	if (root) {
 		schema_apply(&run, &schema_top, root, &spec);
-		err = finish(&run, &spec, made);
+		err = config_finish(&run, &spec, made);
 	} else {
 		if (text.len > APP_CONFIG_BYTES_MAX)
 			schema_error(&run, (struct ucl_pos){0, 0}, "larger than %u bytes",
@@ -244,7 +247,7 @@ int app_config_files(const char *dir, const struct app_overrides *overrides,
 	struct spec_site *site;
 	struct spec_route *route = NULL;
 
-	run_init(&run, &spec, "sluice", overrides, errors);
+	config_begin(&run, &spec, "sluice", overrides, errors);
 	schema_defaults(&run, &schema_top, &spec);
 	run.folder = folder_of(run.arena, "");
 	site = spec_site_new(&run, &spec, STR("*"), nowhere);
@@ -260,5 +263,5 @@ int app_config_files(const char *dir, const struct app_overrides *overrides,
 	route->files.config.root = schema_path(&run, str_from(dir));
 	route->files.config.listing = true;
 	config_check_folder(&run, nowhere, route->files.config.root);
-	return finish(&run, &spec, made);
+	return config_finish(&run, &spec, made);
 }

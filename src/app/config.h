@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app/parts.h"
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -22,11 +23,19 @@ struct status_config;
 #define APP_WORKERS_MAX 1024
 #define APP_ROUTES_MAX 16384 /* of all sites */
 
+enum app_listen_kind { APP_LISTEN_HTTP, APP_LISTEN_TCP, APP_LISTEN_UDP };
+
 /* An address to listen on. Its place in `listens` is the listener number of http_config.routers. */
 struct app_listen {
 	struct net_addr addr;
 	struct net_options options; /* reuseport is the server's to set, by `accept` */
 	struct str text;            /* as it was written: ":8080" */
+	enum app_listen_kind kind;
+	unsigned service;       /* TCP, UDP: its place in parts.services */
+	uint8_t proxy_protocol; /* enum proxy_version */
+	struct http_cidr
+		*trusted; /* whose PROXY header is believed; a Unix socket's peers always are */
+	unsigned trusted_count;
 };
 
 /* Where a route comes from, for `sluice explain`. */
@@ -80,9 +89,14 @@ struct app_config {
 	struct app_access_log access_log;
 	struct net_addr admin; /* a Unix socket; admin.len 0: none */
 	uint32_t drain_timeout_ms;
-	struct str file; /* where it was read from; empty: made by the command line */
+	struct str resolver; /* as upstream_registry_new wants it */
+	struct str file;     /* where it was read from; empty: made by the command line */
 	/* What routes with `status` show: the server sets its members before a worker sees this. NULL: no such route. */
 	struct status_config *status;
+	struct app_parts parts; /* joined by the server before a worker sees them */
+	/* What is allowed but hardly meant: "file:line:column: ..." */
+	const struct str *warnings;
+	unsigned warning_count;
 	struct arena arena; /* shared; holds all of this but `http` */
 };
 

@@ -2,18 +2,7 @@
 // From the specification to listeners, routers and handlers.
 #include <errno.h>
 
-#include "app/config_spec.h"
-
-/* One build. */
-struct builder {
-	struct schema_run *run;
-	struct spec *spec;
-	struct http_config *http;
-	struct ucl_pos listens_at[APP_LISTENS_MAX];
-	bool detailed[APP_LISTENS_MAX];
-	struct app_origin *origins;
-	unsigned routes;
-};
+#include "app/config_build.h"
 
 bool app_options_eq(const struct net_options *a, const struct net_options *b)
 {
@@ -24,57 +13,120 @@ bool app_options_eq(const struct net_options *a, const struct net_options *b)
 	       a->unix_mode == b->unix_mode && a->v6only == b->v6only;
 }
 
-static int find_listen(const struct app_config *app, const struct net_addr *addr)
+/* Datagrams have addresses of their own. */
+static int find_listen(const struct app_config *app, const struct net_addr *addr, bool is_udp)
 {
 	for (unsigned i = 0; i < app->listen_count; i++)
-		if (net_addr_eq(&app->listens[i].addr, addr))
+		if (net_addr_eq(&app->listens[i].addr, addr) &&
+		    (app->listens[i].kind == APP_LISTEN_UDP) == is_udp)
 			return (int)i;
 	return -1;
 }
 
-static void add_listen(struct builder *b, const struct spec_listen *listen)
+static void check_proxy_protocol(struct build *b, const struct spec_listen *listen, bool is_udp)
+{
+	if (listen->proxy_protocol == PROXY_NONE)
+		return;
+	if (is_udp)
+		schema_error(
+			b->run, listen->proxy_at,
+			"listen \"%s\": the PROXY protocol is for connections, not for datagrams",
+			listen->text.p);
+	else if (listen->trusted_count == 0 && b->spec->trusted_count == 0 &&
+		 listen->addr.u.sa.sa_family != AF_UNIX)
+		schema_error(
+			b->run, listen->proxy_at,
+			"listen \"%s\": anybody could write a PROXY header: say whom to believe, trusted = [\"10.0.0.0/8\"]",
+			listen->text.p);
+}
+
+static struct http_cidr *parse_cidrs(struct build *b, const struct str *v, unsigned count)
+{
+	struct http_cidr *cidrs = arena_zalloc(b->run->arena, (count + 1) * sizeof(*cidrs));
+
+	for (unsigned i = 0; cidrs && i < count; i++)
+		http_cidr_parse(v[i], &cidrs[i]);
+	return cidrs;
+}
+
+/* What the options of a socket say. */
+static void set_listen(struct build *b, struct app_listen *to, const struct spec_listen *listen)
+{
+	bool own = listen->trusted_count > 0;
+
+	to->options = listen->options;
+	to->proxy_protocol = listen->proxy_protocol;
+	to->trusted_count = own ? listen->trusted_count : b->spec->trusted_count;
+	to->trusted = parse_cidrs(b, own ? listen->trusted : b->spec->trusted, to->trusted_count);
+	if (!to->trusted)
+		to->trusted_count = 0;
+}
+
+static void add_listen(struct build *b, const struct spec_listen *listen, enum app_listen_kind kind,
+		       unsigned service)
 {
 	struct app_config *app = &b->spec->app;
-	int found = find_listen(app, &listen->addr);
+	int found = find_listen(app, &listen->addr, kind == APP_LISTEN_UDP);
 	unsigned at = found < 0 ? app->listen_count : (unsigned)found;
+	struct app_listen *to = &app->listens[at];
 
 	if (at == APP_LISTENS_MAX) {
 		schema_error(b->run, listen->at, "more than %d addresses to listen on",
 			     APP_LISTENS_MAX);
 		return;
 	}
+	check_proxy_protocol(b, listen, kind == APP_LISTEN_UDP);
+	if (kind == APP_LISTEN_UDP && listen->addr.len > 0 &&
+	    listen->addr.u.sa.sa_family == AF_UNIX)
+		schema_error(b->run, listen->at, "listen \"%s\": datagrams take an IP address",
+			     schema_show(listen->text).text);
 	if (found < 0) {
-		app->listens[at] = (struct app_listen){listen->addr, listen->options, listen->text};
+		*to = (struct app_listen){.addr = listen->addr,
+					  .text = listen->text,
+					  .kind = kind,
+					  .service = service};
+		set_listen(b, to, listen);
 		b->listens_at[at] = listen->at;
 		b->detailed[at] = listen->detailed;
 		app->listen_count++;
 		return;
 	}
+	if (to->kind != kind || to->service != service)
+		schema_error(b->run, listen->at,
+			     "listen \"%s\" is for something else already (line %u)",
+			     schema_show(listen->text).text, b->listens_at[at].line);
 	if (!listen->detailed)
 		return;
-	if (b->detailed[at] && !app_options_eq(&app->listens[at].options, &listen->options))
+	if (b->detailed[at] && (!app_options_eq(&to->options, &listen->options) ||
+				to->proxy_protocol != listen->proxy_protocol))
 		schema_error(b->run, listen->at,
 			     "listen \"%s\" has other options elsewhere (line %u): give them once",
 			     schema_show(listen->text).text, b->listens_at[at].line);
-	app->listens[at].options = listen->options;
+	set_listen(b, to, listen);
 	b->listens_at[at] = listen->at;
 	b->detailed[at] = true;
 }
 
-static int build_listens(struct builder *b)
+static int build_listens(struct build *b)
 {
 	struct app_config *app = &b->spec->app;
+	unsigned service = 0;
 
 	app->listens = arena_zalloc(&app->arena, APP_LISTENS_MAX * sizeof(*app->listens));
 	if (!app->listens)
 		return -ENOMEM;
 	for (const struct spec_site *s = b->spec->sites.first; s; s = s->next)
 		for (const struct spec_listen *l = s->listens.first; l; l = l->next)
-			add_listen(b, l);
+			add_listen(b, l, APP_LISTEN_HTTP, 0);
+	for (const struct spec_service *s = b->spec->services.first; s; s = s->next) {
+		for (const struct spec_listen *l = s->listens.first; l; l = l->next)
+			add_listen(b, l, s->is_udp ? APP_LISTEN_UDP : APP_LISTEN_TCP, service);
+		service++;
+	}
 	return b->run->errors->count > 0 ? -EINVAL : 0;
 }
 
-static int build_http(struct builder *b)
+static int build_http(struct build *b)
 {
 	struct http_config *http = http_config_new(b->spec->app.listen_count);
 	struct http_cidr *trusted;
@@ -85,11 +137,9 @@ static int build_http(struct builder *b)
 	http->limits = b->spec->limits;
 	for (unsigned i = 0; i < http->router_count; i++)
 		http->routers[i]->strict_hosts = b->spec->strict_hosts;
-	trusted = arena_zalloc(&http->arena, (b->spec->trusted_count + 1) * sizeof(*trusted));
+	trusted = parse_cidrs(b, b->spec->trusted, b->spec->trusted_count);
 	if (!trusted)
 		return -ENOMEM;
-	for (unsigned i = 0; i < b->spec->trusted_count; i++)
-		http_cidr_parse(b->spec->trusted[i], &trusted[i]);
 	http->trusted = trusted;
 	http->trusted_count = b->spec->trusted_count;
 	return 0;
@@ -101,7 +151,7 @@ static struct str host_of(const struct spec_site *site, unsigned i)
 }
 
 /* The line of the site that has this host on this address. */
-static unsigned find_rival(const struct builder *b, struct str host, const struct net_addr *addr)
+static unsigned find_rival(const struct build *b, struct str host, const struct net_addr *addr)
 {
 	for (const struct spec_site *s = b->spec->sites.first; s; s = s->next)
 		for (unsigned i = 0; i <= s->name_count; i++)
@@ -112,10 +162,10 @@ static unsigned find_rival(const struct builder *b, struct str host, const struc
 	return 0;
 }
 
-static int build_host(struct builder *b, const struct spec_site *site, struct str host,
+static int build_host(struct build *b, const struct spec_site *site, struct str host,
 		      const struct spec_listen *listen, struct http_site **made)
 {
-	int listener = find_listen(&b->spec->app, &listen->addr);
+	int listener = find_listen(&b->spec->app, &listen->addr, false);
 	int err = http_router_site(b->http, (unsigned)listener, host, made);
 
 	if (err == -EINVAL)
@@ -189,7 +239,7 @@ static int build_files(struct arena *arena, struct spec_files *files)
 	return 0;
 }
 
-static int build_handler(struct builder *b, struct spec_route *spec)
+static int build_handler(struct build *b, struct spec_route *spec)
 {
 	struct app_config *app = &b->spec->app;
 
@@ -198,6 +248,8 @@ static int build_handler(struct builder *b, struct spec_route *spec)
 		spec->route.config = &spec->files.config;
 		return build_files(&app->arena, &spec->files);
 	}
+	if (spec->has_proxy)
+		return build_proxy(b, spec);
 	if (spec->has_respond) {
 		spec->route.handler = &respond_handler;
 		spec->route.config = &spec->respond;
@@ -225,13 +277,15 @@ static unsigned find_twin(const struct spec_site *site, const struct spec_route 
 	return route->at.line;
 }
 
-static int build_route(struct builder *b, struct spec_site *site, struct http_site *made,
+static int build_route(struct build *b, struct spec_site *site, struct http_site *made,
 		       struct spec_route *spec)
 {
 	struct arena *arena = &b->spec->app.arena;
 	struct http_route *out;
 	int err = build_handler(b, spec);
 
+	if (err == 0)
+		err = build_steps(b, site, spec);
 	if (++b->routes > APP_ROUTES_MAX) {
 		schema_error(b->run, spec->at, "more than %d routes", APP_ROUTES_MAX);
 		return -EINVAL;
@@ -247,6 +301,8 @@ static int build_route(struct builder *b, struct spec_site *site, struct http_si
 	}
 	if (spec->route.body_max == SPEC_BODY_MAX_INHERITED)
 		spec->route.body_max = b->spec->limits.body_max;
+	if (spec->route.step_count > HTTP_STEPS_MAX)
+		return 0;
 	err = http_router_route(b->http, made, &spec->route, &out);
 	if (err == -EEXIST)
 		schema_error(
@@ -261,7 +317,7 @@ static int build_route(struct builder *b, struct spec_site *site, struct http_si
 	return err == -ENOMEM ? err : 0;
 }
 
-static int build_origins(struct builder *b)
+static int build_origins(struct build *b)
 {
 	struct app_config *app = &b->spec->app;
 	size_t count = 1;
@@ -273,7 +329,7 @@ static int build_origins(struct builder *b)
 	return b->origins ? 0 : -ENOMEM;
 }
 
-static int build_site(struct builder *b, struct spec_site *site)
+static int build_site(struct build *b, struct spec_site *site)
 {
 	struct http_site *made = NULL;
 	int err = 0;
@@ -291,13 +347,14 @@ static void config_freed(struct http_config *http)
 	struct app_config *app = http->owner;
 	struct arena arena = app->arena;
 
+	app_parts_leave(&app->parts);
 	http->owner = NULL;
 	arena_free(&arena);
 }
 
 int config_build(struct schema_run *run, struct spec *spec, struct app_config **made)
 {
-	struct builder b = {.run = run, .spec = spec};
+	struct build b = {.run = run, .spec = spec};
 	struct app_config *app;
 	int err = run->errors->count > 0 ? -EINVAL : build_listens(&b);
 
@@ -308,10 +365,18 @@ int config_build(struct schema_run *run, struct spec *spec, struct app_config **
 	for (struct spec_site *s = spec->sites.first; s && err == 0; s = s->next)
 		if (run->errors->more == 0)
 			err = build_site(&b, s);
+	if (err == 0)
+		err = build_services(&b);
+	if (err == 0)
+		err = build_groups(&b);
+	build_guards(&b);
+	if (err == 0)
+		err = build_warnings(&b);
 	if (err == 0 && run->errors->count > 0)
 		err = -EINVAL;
 	app = err == 0 ? arena_zalloc(&spec->app.arena, sizeof(*app)) : NULL;
 	if (!app) {
+		app_parts_leave(&spec->app.parts);
 		if (b.http)
 			http_config_unref(b.http);
 		return err < 0 ? err : -ENOMEM;

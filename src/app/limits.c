@@ -40,7 +40,9 @@ void app_limits_connections(const struct app_server *s, struct app_config *confi
 		       workers * (LIMITS_WORKER + LIMITS_LISTENER * (uint64_t)config->listen_count);
 	uint64_t left = all > own ? all - own : 0;
 	uint64_t files = SL_MIN(left / LIMITS_FILES_SHARE, workers * LIMITS_FILES_MAX);
-	uint64_t each = SL_MIN((left - files) / workers, UINT32_MAX);
+	/* What is passed on takes a descriptor on either side. */
+	uint64_t sides = config->parts.groups ? 2 : 1;
+	uint64_t each = SL_MIN((left - files) / workers / sides, UINT32_MAX);
 	each = each ? each : 1;
 	if (*max > each)
 		log_warn("`connections` is %u, but %llu open files leave room for %llu in each "

@@ -37,11 +37,15 @@ void app_socket_file_remove(struct app_socket_file *file)
 	file->path[0] = '\0';
 }
 
+/* An address that speaks HTTP and then TCP has the same socket; datagrams have their own. */
 static const struct app_slot *listens_by_addr(const struct app_listens *l,
-					      const struct net_addr *addr)
+					      const struct app_listen *want)
 {
+	bool is_udp = want->kind == APP_LISTEN_UDP;
+
 	for (unsigned i = 0; i < l->count; i++)
-		if (net_addr_eq(&l->slots[i].addr, addr))
+		if (net_addr_eq(&l->slots[i].addr, &want->addr) &&
+		    (l->slots[i].kind == APP_LISTEN_UDP) == is_udp)
 			return &l->slots[i];
 	return NULL;
 }
@@ -57,13 +61,15 @@ const struct app_slot *app_listens_find(const struct app_listens *l, unsigned nu
 int app_listens_plan(const struct app_listens *now, const struct app_config *config,
 		     struct app_listens *then, char *why, size_t why_len)
 {
-	*then = (struct app_listens){.numbers = now->numbers, .loops = now->loops};
+	*then = (struct app_listens){
+		.numbers = now->numbers, .loops = now->loops, .workers = now->workers};
 	for (unsigned i = 0; i < config->listen_count; i++) {
 		const struct app_listen *want = &config->listens[i];
-		const struct app_slot *have = listens_by_addr(now, &want->addr);
+		const struct app_slot *have = listens_by_addr(now, want);
 		struct app_slot *slot = &then->slots[then->count++];
 		if (have) {
 			*slot = *have;
+			slot->kind = want->kind;
 			slot->fresh = false;
 			slot->sockets = NULL;
 			continue;
@@ -77,6 +83,7 @@ int app_listens_plan(const struct app_listens *now, const struct app_config *con
 			return -ENOSPC;
 		}
 		*slot = (struct app_slot){.number = then->numbers++,
+					  .kind = want->kind,
 					  .addr = want->addr,
 					  .bound = want->addr,
 					  .options = want->options,
@@ -93,7 +100,8 @@ int app_listens_number(const struct app_listens *l, struct http_config *http)
 	if (!routers)
 		return -ENOMEM;
 	for (unsigned i = 0; i < l->count; i++)
-		routers[l->slots[i].number] = http->routers[i];
+		if (l->slots[i].kind == APP_LISTEN_HTTP)
+			routers[l->slots[i].number] = http->routers[i];
 	http->routers = routers;
 	http->router_count = l->numbers;
 	return 0;
@@ -108,7 +116,9 @@ static int listens_probe(const struct app_slot *slot, char *why, size_t why_len)
 	struct net_options options = slot->options;
 
 	options.reuseport = false;
-	int fd = net_listen(&slot->addr, &options, why, why_len);
+	int fd = slot->kind == APP_LISTEN_UDP
+		       ? net_bind_datagram(&slot->addr, &options, why, why_len)
+		       : net_listen(&slot->addr, &options, why, why_len);
 	if (fd < 0)
 		return fd;
 	close(fd);
@@ -136,25 +146,43 @@ static int listens_open_first(struct app_slot *slot, unsigned loops, bool *share
 	return fd;
 }
 
-static int listens_open_slot(struct app_slot *slot, unsigned loops, char *why, size_t why_len)
+/* Each worker's own, so that the kernel gives one client's datagrams to the same one. */
+static int listens_open_datagram(struct app_slot *slot, char *why, size_t why_len)
 {
 	struct net_options options = slot->options;
-	bool shared;
 
-	slot->sockets = malloc(loops * sizeof(*slot->sockets));
+	options.reuseport = slot->socket_count > 1;
+	if (options.reuseport && net_addr_port(&slot->addr)) {
+		int err = listens_probe(slot, why, why_len);
+		if (err)
+			return err;
+	}
+	return net_bind_datagram(&slot->addr, &options, why, why_len);
+}
+
+static int listens_open_slot(struct app_slot *slot, const struct app_listens *l, char *why,
+			     size_t why_len)
+{
+	struct net_options options = slot->options;
+	bool is_udp = slot->kind == APP_LISTEN_UDP, shared = false;
+
+	slot->socket_count = is_udp ? l->workers : l->loops;
+	slot->sockets = malloc(slot->socket_count * sizeof(*slot->sockets));
 	if (!slot->sockets)
 		return -ENOMEM;
-	memset(slot->sockets, 0xff, loops * sizeof(*slot->sockets));
-	slot->sockets[0] = listens_open_first(slot, loops, &shared, why, why_len);
+	memset(slot->sockets, 0xff, slot->socket_count * sizeof(*slot->sockets));
+	slot->sockets[0] = is_udp ? listens_open_datagram(slot, why, why_len)
+				  : listens_open_first(slot, l->loops, &shared, why, why_len);
 	if (slot->sockets[0] < 0)
 		return slot->sockets[0];
 	slot->bound.len = sizeof(slot->bound.u.storage);
 	if (getsockname(slot->sockets[0], &slot->bound.u.sa, &slot->bound.len))
 		return -errno;
 	options.reuseport = true;
-	for (unsigned i = 1; i < loops; i++) {
+	for (unsigned i = 1; i < slot->socket_count; i++) {
 		/* With port 0 the first socket decides, the others join it. */
 		int fd = shared ? fcntl(slot->sockets[0], F_DUPFD_CLOEXEC, 0)
+		       : is_udp ? net_bind_datagram(&slot->bound, &options, why, why_len)
 				: net_listen(&slot->bound, &options, why, why_len);
 		if (fd < 0)
 			return shared ? -errno : fd;
@@ -166,9 +194,7 @@ static int listens_open_slot(struct app_slot *slot, unsigned loops, char *why, s
 int app_listens_open(struct app_listens *l, char *why, size_t why_len)
 {
 	for (unsigned i = 0; i < l->count; i++) {
-		int err = l->slots[i].fresh
-				? listens_open_slot(&l->slots[i], l->loops, why, why_len)
-				: 0;
+		int err = l->slots[i].fresh ? listens_open_slot(&l->slots[i], l, why, why_len) : 0;
 		if (err)
 			return err;
 	}
@@ -179,7 +205,7 @@ void app_listens_drop(struct app_listens *l, bool failed)
 {
 	for (unsigned i = 0; i < l->count; i++) {
 		struct app_slot *slot = &l->slots[i];
-		for (unsigned n = 0; slot->sockets && n < l->loops; n++)
+		for (unsigned n = 0; slot->sockets && n < slot->socket_count; n++)
 			if (slot->sockets[n] >= 0)
 				close(slot->sockets[n]);
 		free(slot->sockets);

@@ -26,19 +26,22 @@ void app_socket_file_remove(struct app_socket_file *);
 
 struct app_slot {
 	unsigned number;
+	enum app_listen_kind kind;
 	struct net_addr addr; /* as configured: a reload finds it by this */
 	struct net_addr bound;
 	struct net_options options;
 	struct app_socket_file file;
 	bool fresh;   /* not in the set before: to be opened */
 	int *sockets; /* of a fresh one, for each loop that listens; -1 when it was taken */
+	unsigned socket_count;
 };
 
 struct app_listens {
 	struct app_slot slots[APP_LISTENS_MAX];
 	unsigned count;
 	unsigned numbers; /* so many were ever given out */
-	unsigned loops;   /* that listen: the length of `sockets` */
+	unsigned loops;   /* that accept connections */
+	unsigned workers; /* each has a socket of its own for datagrams */
 };
 
 /*

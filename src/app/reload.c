@@ -44,6 +44,8 @@ int app_change_plan(struct app_server *s, struct app_config *config)
 		app_listens_plan(&s->now.listens, config, &s->next.listens, c->why, sizeof(c->why));
 	if (!err)
 		err = app_listens_number(&s->next.listens, config->http);
+	if (!err)
+		err = app_parts_join(&config->parts, &s->shared, s->worker_count, &config->arena);
 	if (err)
 		return err;
 	app_limits_connections(s, config);
@@ -87,6 +89,7 @@ static void change_commit(struct app_server *s)
 {
 	if (s->state == APP_STARTING)
 		app_announce(s);
+	app_parts_adopt(&s->next.config->parts);
 	/* Who waits at an address that goes is handed to a worker before that changes. */
 	app_door_close(&s->door, change_keeps, &s->next.listens);
 	change_set_state(s, APP_CHANGE_COMMITTING,
@@ -122,6 +125,7 @@ static void change_committed(struct app_server *s)
 	s->now = s->next;
 	s->next.config = NULL;
 	app_accept_open_fresh(s);
+	app_sampler_configure(s);
 	app_listens_drop(&s->now.listens, false);
 	change_clean(&before.listens, &s->now.listens);
 	app_access_close(&before.access, &s->now.access);
@@ -179,7 +183,7 @@ static void reload_say_errors(struct app_server *s, const struct app_errors *err
 /* What a running server cannot change in itself. */
 static void reload_warn_of_restart(struct app_server *s, const struct app_config *config)
 {
-	const struct app_config *first = s->first;
+	const struct app_config *first = &s->first;
 	const struct {
 		const char *name;
 		bool same;
@@ -191,6 +195,7 @@ static void reload_warn_of_restart(struct app_server *s, const struct app_config
 		{"user", str_eq(config->user, first->user)},
 		{"group", str_eq(config->group, first->group)},
 		{"pid", str_eq(config->pid_file, first->pid_file)},
+		{"resolver", str_eq(config->resolver, first->resolver)},
 		{"admin",
 		 config->admin.len == first->admin.len &&
 			 (!config->admin.len || net_addr_eq(&config->admin, &first->admin))},
@@ -221,6 +226,8 @@ static int reload_apply(struct app_server *s, struct app_config *config)
 	int err = app_change_plan(s, config);
 
 	if (!err) {
+		for (unsigned i = 0; i < config->warning_count; i++)
+			change_say(s, LOG_WARN, "%.*s", STR_ARG(config->warnings[i]));
 		reload_warn_of_restart(s, config);
 		reload_warn_of_options(s, config);
 		err = app_change_open_sockets(s);

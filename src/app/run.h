@@ -7,6 +7,7 @@
 
 #include "app/admin.h"
 #include "app/process.h"
+#include "app/sampler.h"
 #include "app/server.h"
 #include "app/worker.h"
 #include "base/text.h"
@@ -50,11 +51,14 @@ struct app_admin_client;
 struct app_server {
 	enum app_state state;
 	struct app_config
-		*first; /* what takes a restart to change is as it says; holds a reference */
+		first; /* what takes a restart to change is as it says; only that is whole */
+	struct arena memory;
 	const struct app_reload *reload;
 	struct io_loop *loop;
 	struct app_worker *workers;
 	unsigned worker_count, drained;
+	struct app_shared shared;
+	struct app_sampler sampler;
 	struct app_next now, next; /* workers look at `next` while they change */
 	struct app_change change;
 	struct app_door door; /* accept = main */
@@ -126,6 +130,8 @@ void app_accept_open_fresh(struct app_server *);
 int app_admin_open(struct app_server *);
 /* Begins to answer; before that, who connects waits. */
 int app_admin_start(struct app_server *);
+/* admin_change.c: the command `server` without its first word. True: it was done; lines for the answer in any case. */
+bool app_admin_change(struct app_server *, struct str line, struct text *answer);
 /* A reload is done: answers everybody who waited for it. */
 void app_admin_reloaded(struct app_server *, int result);
 void app_admin_close(struct app_server *);

@@ -46,6 +46,14 @@ void app_errors_free(struct app_errors *errors)
 	errors->count = 0;
 }
 
+const struct ucl_node *schema_member(const struct ucl_node *block, const char *key)
+{
+	for (const struct ucl_node *n = block->first; n; n = n->next)
+		if (str_eq(n->key, str_from(key)))
+			return n;
+	return NULL;
+}
+
 static struct str error_line(struct schema_run *run, struct ucl_pos at, const char *message)
 {
 	struct arena *arena = &run->errors->arena;
@@ -181,6 +189,30 @@ int schema_size(struct str text, uint64_t *bytes, char *why, size_t why_len)
 	return -EINVAL;
 }
 
+int schema_percent(struct str text, bool tenths, uint64_t *parts, char *why, size_t why_len)
+{
+	struct str number = text, digit = STR("0");
+	uint64_t whole, tenth = 0;
+	ptrdiff_t point;
+
+	number.len -= str_ends(text, STR("%"));
+	if (number.len == text.len && str_to_u64(text, UINT32_MAX, &whole) == 0) {
+		snprintf(why, why_len, "a share needs its sign: write %.*s%%", STR_ARG(text));
+		return -EINVAL;
+	}
+	point = tenths ? str_find_byte(number, '.') : -1;
+	if (point >= 0) {
+		digit = str_skip(number, (size_t)point + 1);
+		number.len = (size_t)point;
+	}
+	snprintf(why, why_len, "expected a share as %s", tenths ? "10% or 0.5%" : "20%");
+	if (!str_ends(text, STR("%")) || str_to_u64(number, UINT32_MAX, &whole) < 0 ||
+	    digit.len != 1 || str_to_u64(digit, 9, &tenth) < 0)
+		return -EINVAL;
+	*parts = tenths ? whole * 10 + tenth : whole;
+	return 0;
+}
+
 static bool is_scalar(const struct ucl_node *node)
 {
 	return node->kind == UCL_WORD || node->kind == UCL_STRING;
@@ -189,19 +221,13 @@ static bool is_scalar(const struct ucl_node *node)
 static const char *describe_type(enum schema_type type)
 {
 	static const char *const names[] = {
-		[SCHEMA_STRING] = "a string",
-		[SCHEMA_PATH] = "a path",
-		[SCHEMA_BOOL] = "true or false",
-		[SCHEMA_INTEGER] = "a number",
-		[SCHEMA_DURATION] = "a duration",
-		[SCHEMA_SIZE] = "a size",
-		[SCHEMA_MODE] = "permissions in octal, as 0660",
-		[SCHEMA_WORD] = "a word",
-		[SCHEMA_FLAGS] = "a list of words",
-		[SCHEMA_ADDRESS] = "an address",
-		[SCHEMA_LIST] = "a string or a list",
-		[SCHEMA_MAP] = "a block",
-		[SCHEMA_BLOCK] = "a block",
+		[SCHEMA_STRING] = "a string",     [SCHEMA_PATH] = "a path",
+		[SCHEMA_BOOL] = "true or false",  [SCHEMA_INTEGER] = "a number",
+		[SCHEMA_DURATION] = "a duration", [SCHEMA_SIZE] = "a size",
+		[SCHEMA_PERCENT] = "a share",     [SCHEMA_MODE] = "permissions in octal, as 0660",
+		[SCHEMA_WORD] = "a word",         [SCHEMA_FLAGS] = "a list of words",
+		[SCHEMA_ADDRESS] = "an address",  [SCHEMA_LIST] = "a string or a list",
+		[SCHEMA_MAP] = "a block",         [SCHEMA_BLOCK] = "a block",
 	};
 	return names[type];
 }
@@ -293,6 +319,8 @@ static int parse_number(const struct schema_key *key, struct str s, uint64_t *v,
 		return schema_duration(s, v, why, why_len);
 	case SCHEMA_SIZE:
 		return schema_size(s, v, why, why_len);
+	case SCHEMA_PERCENT:
+		return schema_percent(s, key->flags & SCHEMA_TENTHS, v, why, why_len);
 	case SCHEMA_MODE:
 		return parse_mode(s, v);
 	case SCHEMA_WORD:
@@ -300,6 +328,21 @@ static int parse_number(const struct schema_key *key, struct str s, uint64_t *v,
 		return parse_word(key, s, v, why, why_len);
 	default:
 		return str_to_u64(s, UINT64_MAX, v);
+	}
+}
+
+/* Behind the bounds of a key. */
+static const char *unit_of(const struct schema_key *key)
+{
+	switch (key->type) {
+	case SCHEMA_SIZE:
+		return " bytes";
+	case SCHEMA_PERCENT:
+		return "%";
+	case SCHEMA_DURATION:
+		return key->flags & SCHEMA_SECONDS ? " seconds" : "ms";
+	default:
+		return "";
 	}
 }
 
@@ -321,12 +364,11 @@ static void set_number(struct schema_run *run, const struct schema_key *key,
 		v /= 1000;
 	}
 	if (key->type != SCHEMA_WORD && (v < key->min || v > most(key))) {
-		snprintf(why, sizeof(why), "expected %llu to %llu%s", (unsigned long long)key->min,
-			 (unsigned long long)most(key),
-			 key->type == SCHEMA_SIZE        ? " bytes"
-			 : key->type != SCHEMA_DURATION  ? ""
-			 : (key->flags & SCHEMA_SECONDS) ? " seconds"
-							 : "ms");
+		unsigned parts = key->flags & SCHEMA_TENTHS ? 10 : 1;
+
+		snprintf(why, sizeof(why), "expected %llu to %llu%s",
+			 (unsigned long long)key->min / parts,
+			 (unsigned long long)most(key) / parts, unit_of(key));
 		schema_wrong(run, node, key->name, "%s", why);
 		return;
 	}

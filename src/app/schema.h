@@ -18,6 +18,7 @@ enum schema_type {
 	SCHEMA_INTEGER,  /* unsigned of any width */
 	SCHEMA_DURATION, /* unsigned: milliseconds, or seconds with SCHEMA_SECONDS */
 	SCHEMA_SIZE,     /* unsigned: bytes */
+	SCHEMA_PERCENT,  /* unsigned: parts of a hundred; of a thousand with SCHEMA_TENTHS */
 	SCHEMA_MODE,     /* int: permissions in octal */
 	SCHEMA_WORD,     /* unsigned: the value of one of `words` */
 	SCHEMA_FLAGS,    /* unsigned: 1 << the value of each of `words` that is given */
@@ -32,6 +33,7 @@ enum schema_flag {
 	SCHEMA_NAMED = 2,   /* its block has a label: site "x" { } */
 	SCHEMA_SECONDS = 4, /* a duration in whole seconds */
 	SCHEMA_OWN = 8,     /* not lent to the blocks that take this one's keys in `also` */
+	SCHEMA_TENTHS = 16, /* a share with a digit behind the point: "0.5%" */
 };
 
 struct schema_word {
@@ -103,6 +105,8 @@ void schema_apply(struct schema_run *, const struct schema_block *, const struct
 /* The defaults alone. */
 void schema_defaults(struct schema_run *, const struct schema_block *, void *target);
 
+/* The first member of that name, or NULL. */
+const struct ucl_node *schema_member(const struct ucl_node *block, const char *key);
 /* An error of the file at a place. */
 void schema_error(struct schema_run *, struct ucl_pos, const char *fmt, ...) SL_PRINTF(3, 4);
 /* `"x" for "key" in route "/": expected ...` at the value. */
@@ -119,6 +123,8 @@ struct str schema_path(struct schema_run *, struct str);
 /* 0, or -EINVAL with what is expected in why: "10s", "500ms", "2min", "1h", "1d"; "512", "10kb", "5mb", "2gb". */
 int schema_duration(struct str, uint64_t *ms, char *why, size_t why_len);
 int schema_size(struct str, uint64_t *bytes, char *why, size_t why_len);
+/* "20%", with tenths "0.5%": then in parts of a thousand. As above. */
+int schema_percent(struct str, bool tenths, uint64_t *parts, char *why, size_t why_len);
 /* The nearest name of those it was shown, NULL when none is near enough to be meant. Zero it to begin. */
 struct schema_guess {
 	const char *best;

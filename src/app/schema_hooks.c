@@ -4,14 +4,6 @@
 
 #include "app/config_spec.h"
 
-static const struct ucl_node *find_member(const struct ucl_node *block, const char *key)
-{
-	for (const struct ucl_node *n = block->first; n; n = n->next)
-		if (str_eq(n->key, str_from(key)))
-			return n;
-	return NULL;
-}
-
 void hook_text(struct schema_run *run, const struct ucl_node *node, void *target)
 {
 	for (size_t i = 0; i < node->value.len; i++) {
@@ -37,7 +29,7 @@ void hook_access_file(struct schema_run *run, const struct ucl_node *node, void 
 
 void hook_access_log_end(struct schema_run *run, const struct ucl_node *node, void *target)
 {
-	if (!find_member(node, "format"))
+	if (!schema_member(node, "format"))
 		((struct app_access_log *)target)->format = APP_ACCESS_COMBINED;
 }
 
@@ -88,9 +80,33 @@ void hook_cidr(struct schema_run *run, const struct ucl_node *node, void *target
 			     "expected an address or a network, as 10.0.0.0/8 or fd00::/8");
 }
 
+void hook_resolver(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	struct spec *spec = target;
+	struct str text = node->value;
+	struct http_cidr bare;
+	struct net_addr addr;
+	char why[192];
+	struct str with_port = arena_printf(run->arena, "%.*s:53", STR_ARG(text));
+
+	if (http_cidr_parse(text, &bare))
+		text = with_port;
+	if (!str_starts(text, STR("unix:")) && !str_starts(text, STR(":")) &&
+	    !str_starts(text, STR("*")) && net_addr_parse(text, &addr, why, sizeof(why)) == 0 &&
+	    net_addr_port(&addr) != 0)
+		spec->app.resolver =
+			arena_printf(run->arena, "%.*s%s%.*s", STR_ARG(spec->app.resolver),
+				     spec->app.resolver.len ? "," : "", STR_ARG(text));
+	else
+		schema_wrong(run, node, "resolver",
+			     "expected an address as 127.0.0.1:53 or [::1]:53");
+}
+
 void hook_top_end(struct schema_run *run, const struct ucl_node *node, void *target)
 {
-	if (((struct spec *)target)->sites.count == 0 && run->errors->count == 0)
+	const struct spec *spec = target;
+
+	if (spec->sites.count == 0 && spec->services.count == 0 && run->errors->count == 0)
 		schema_error(
 			run, (struct ucl_pos){0, 0},
 			"no site: add site \"*\" { listen = \":8080\"; route \"/\" { files = \".\"; } }");
@@ -106,10 +122,10 @@ void hook_site_end(struct schema_run *run, const struct ucl_node *node, void *ta
 	const struct spec_site *site = target;
 
 	if (site->listens.count == 0 && run->overrides->listen_count == 0 &&
-	    !find_member(node, "listen"))
+	    !schema_member(node, "listen"))
 		schema_error(run, site->at, "site \"%s\" listens nowhere: add listen = \":80\";",
 			     schema_show(site->name).text);
-	if (site->routes.count == 0 && !find_member(node, "route"))
+	if (site->routes.count == 0 && !schema_member(node, "route"))
 		schema_error(run, site->at,
 			     "site \"%s\" has no route: add route \"/\" { files = \"...\"; }",
 			     schema_show(site->name).text);
@@ -124,9 +140,10 @@ void hook_listen(struct schema_run *run, const struct ucl_node *node, void *targ
 
 void *hook_listen_begin(struct schema_run *run, const struct ucl_node *node, void *parent)
 {
-	struct spec_site *site = parent;
+	/* A site, a tcp or a udp block: all of them begin with the same. */
+	struct spec_listener *owner = parent;
 	struct spec_listen *listen =
-		spec_listen_new(run, &site->listens, node->label, node->value_at);
+		spec_listen_new(run, &owner->listens, node->label, node->value_at);
 
 	if (listen)
 		listen->detailed = true;
@@ -136,8 +153,25 @@ void *hook_listen_begin(struct schema_run *run, const struct ucl_node *node, voi
 void hook_listen_end(struct schema_run *run, const struct ucl_node *node, void *target)
 {
 	const struct spec_listen *listen = target;
-	const struct ucl_node *mode = find_member(node, "mode");
+	const struct ucl_node *mode = schema_member(node, "mode");
 
+	if (listen->trusted_count > 0 && listen->proxy_protocol == PROXY_NONE)
+		schema_error(run, schema_member(node, "trusted")->key_at,
+			     "\"trusted\"%s is for proxy_protocol, which is off", run->where);
 	if (mode && listen->addr.len > 0 && listen->addr.u.sa.sa_family != AF_UNIX)
 		schema_error(run, mode->key_at, "\"mode\"%s is for Unix sockets only", run->where);
+}
+
+void hook_listen_proxy(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	((struct spec_listen *)target)->proxy_at = node->key_at;
+}
+
+void hook_listen_trusted(struct schema_run *run, const struct ucl_node *node, void *target)
+{
+	struct http_cidr cidr;
+
+	if (!http_cidr_parse(node->value, &cidr))
+		schema_wrong(run, node, "trusted",
+			     "expected an address or a network, as 10.0.0.0/8 or fd00::/8");
 }

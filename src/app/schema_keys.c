@@ -50,6 +50,18 @@ static const struct schema_word words_coding[] = {
 	{NULL, 0},
 };
 
+static const struct schema_word words_proxy_protocol[] = {
+	{"off", PROXY_NONE}, {"v1", PROXY_V1}, {"v2", PROXY_V2}, {"any", PROXY_ANY}, {NULL, 0},
+};
+
+static const struct schema_word words_when[] = {
+	{"full", GUARDS_FULL},
+	{"fallback", GUARDS_FALLBACK},
+	{"stale", GUARDS_STALE},
+	{"refuse", GUARDS_REFUSE},
+	{NULL, 0},
+};
+
 static const struct schema_word words_redirect[] = {
 	{"301", 301}, {"302", 302}, {"303", 303}, {"307", 307}, {"308", 308}, {NULL, 0},
 };
@@ -165,9 +177,15 @@ static const struct schema_key keys_listen[] = {
 	 .doc = "An IPv6 address takes no IPv4 connections"},
 	{"mode", SCHEMA_MODE, SCHEMA_AT(struct spec_listen, options.unix_mode),
 	 .doc = "Permissions of a Unix socket, as `0660`"},
+	{"proxy_protocol", SCHEMA_WORD, .words = words_proxy_protocol,
+	 SCHEMA_AT(struct spec_listen, proxy_protocol), .apply = hook_listen_proxy,
+	 .doc = "Every connection begins with a header of the PROXY protocol, which says who the client is. Only peers in `trusted` may connect then"},
+	{"trusted", SCHEMA_LIST, .max = 256,
+	 SCHEMA_LIST_AT(struct spec_listen, trusted, trusted_count), .apply = hook_listen_trusted,
+	 .doc = "Addresses and networks whose PROXY header is believed; `trusted_proxies` when not given. Connections of others are closed"},
 };
 
-static const struct schema_block block_listen = {
+const struct schema_block block_listen = {
 	.name = "listen",
 	.doc = "Options of one listening socket. `TCP_NODELAY` is always on.",
 	BLOCK_KEYS(keys_listen),
@@ -292,6 +310,8 @@ static const struct schema_block block_redirect = {
 
 static const struct schema_key keys_route[] = {
 	{"files", SCHEMA_BLOCK, .block = &block_files, .doc = "Serve a folder"},
+	{"proxy", SCHEMA_BLOCK, .block = &block_proxy,
+	 .doc = "Pass requests to a group of servers"},
 	{"respond", SCHEMA_BLOCK, .block = &block_respond, .doc = "Answer with a text"},
 	{"redirect", SCHEMA_BLOCK, .block = &block_redirect, .doc = "Send clients elsewhere"},
 	{"status", SCHEMA_BOOL, SCHEMA_AT(struct spec_route, has_status),
@@ -305,6 +325,27 @@ static const struct schema_key keys_route[] = {
 	 .doc = "Fields that are added to every response: `headers { X-Frame-Options = DENY; }`"},
 	{"error_pages", SCHEMA_MAP, .apply = hook_error_page,
 	 .doc = "Files that are sent with an error, by status: `error_pages { 404 = \"404.html\"; }`. Read once, at most 256kb each"},
+	{"limit", SCHEMA_LIST, .max = HTTP_STEPS_MAX,
+	 SCHEMA_LIST_AT(struct spec_route, guards.limits.v, guards.limits.count),
+	 .apply = hook_route_limit,
+	 .doc = "Names of `limit` blocks, in place of those of the site; `[]` lifts them"},
+	{"access", SCHEMA_LIST, .max = HTTP_STEPS_MAX,
+	 SCHEMA_LIST_AT(struct spec_route, guards.lists.v, guards.lists.count),
+	 .apply = hook_route_access,
+	 .doc = "Names of `access` lists, in place of those of the site: all must let the client in; `[]` lifts them"},
+	{"priority", SCHEMA_INTEGER, .def = "4", .max = 7, .apply = hook_route_load,
+	 SCHEMA_AT(struct spec_route, guards.load.priority),
+	 .doc = "0 to 7; under `load` the lowest go first"},
+	{"priority_header", SCHEMA_STRING, .apply = hook_route_load,
+	 SCHEMA_AT(struct spec_route, guards.load.priority_header),
+	 .doc = "A field in which trusted proxies may say another priority"},
+	{"when_degraded", SCHEMA_WORD, .def = "full", .words = words_when, .apply = hook_route_load,
+	 SCHEMA_AT(struct spec_route, guards.load.at[GUARD_DEGRADED]),
+	 .doc = "What it does at this level of `load`: all as always; its `fallback` in place of the servers; `stale`: what a cache has, else as `fallback`; 503"},
+	{"when_critical", SCHEMA_WORD, .def = "full", .words = words_when, .apply = hook_route_load,
+	 SCHEMA_AT(struct spec_route, guards.load.at[GUARD_CRITICAL]), .doc = "The same"},
+	{"adaptive", SCHEMA_BLOCK, .block = &block_adaptive,
+	 .doc = "As many requests at a time as the latency bears"},
 	{"body_max", SCHEMA_SIZE, SCHEMA_AT(struct spec_route, route.body_max),
 	 .doc = "A larger request body is answered with 413; that of `limits` when not given"},
 	{"log", SCHEMA_BOOL, .def = "true", SCHEMA_AT(struct spec_route, route.log),
@@ -313,7 +354,7 @@ static const struct schema_key keys_route[] = {
 
 static const struct schema_block block_route = {
 	.name = "route",
-	.doc = "What answers for a path and all below it. It has exactly one of `files`, `respond`, `redirect` and `status`. The longest path wins; the order of routes never matters.",
+	.doc = "What answers for a path and all below it. It has exactly one of `files`, `proxy`, `respond`, `redirect` and `status`. The longest path wins; the order of routes never matters.",
 	BLOCK_KEYS(keys_route),
 	.also = &block_files,
 	.also_at = offsetof(struct spec_route, files),
@@ -328,6 +369,12 @@ static const struct schema_key keys_site[] = {
 	 .doc = "Addresses: `:80`, `127.0.0.1:8080`, `\"[::1]:80\"`, `unix:/run/www.sock`. Sites may share one"},
 	{"names", SCHEMA_LIST, .max = 256, SCHEMA_LIST_AT(struct spec_site, names, name_count),
 	 .doc = "More hosts that this site answers for, as `www.example.com` or `*.example.com`"},
+	{"limit", SCHEMA_LIST, .max = HTTP_STEPS_MAX,
+	 SCHEMA_LIST_AT(struct spec_site, guards.limits.v, guards.limits.count),
+	 .apply = hook_site_limit, .doc = "Names of `limit` blocks, for routes that name none"},
+	{"access", SCHEMA_LIST, .max = HTTP_STEPS_MAX,
+	 SCHEMA_LIST_AT(struct spec_site, guards.lists.v, guards.lists.count),
+	 .apply = hook_site_access, .doc = "Names of `access` lists, for routes that name none"},
 	{"route", SCHEMA_BLOCK, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_route,
 	 .doc = "One for each path: `route \"/\" { }`"},
 };
@@ -374,8 +421,22 @@ static const struct schema_key keys_top[] = {
 	{"admin", SCHEMA_BLOCK, .block = &block_admin, .doc = "The socket for commands"},
 	{"limits", SCHEMA_BLOCK, .block = &block_limits, SCHEMA_AT(struct spec, limits),
 	 .doc = "What a client may do"},
+	{"resolver", SCHEMA_LIST, .max = 8, .apply = hook_resolver,
+	 .doc = "Servers that names are asked of, as `127.0.0.1:53`; those of the system when not given"},
+	{"upstream", SCHEMA_BLOCK, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_upstream,
+	 .doc = "A group of servers: `upstream \"api\" { servers = [\":3000\", \":3001\"]; }`"},
+	{"limit", SCHEMA_BLOCK, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_limit,
+	 .doc = "A limit: `limit \"ip\" { rate = \"50/s\"; burst = 100; }`"},
+	{"access", SCHEMA_BLOCK, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_access,
+	 .doc = "An access list: `access \"office\" { allow = \"10.0.0.0/8\"; }`"},
+	{"load", SCHEMA_BLOCK, .block = &block_load, .at = offsetof(struct spec, load),
+	 .doc = "Levels of load"},
 	{"site", SCHEMA_BLOCK, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_site,
 	 .doc = "One for each host: `site \"example.com\" { }`"},
+	{"tcp", SCHEMA_BLOCK, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_tcp,
+	 .doc = "TCP that is relayed: `tcp \"pg\" { listen = \":5432\"; proxy = \"pg\"; }`"},
+	{"udp", SCHEMA_BLOCK, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_udp,
+	 .doc = "UDP that is relayed"},
 };
 
 const struct schema_block schema_top = {

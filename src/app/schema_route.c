@@ -2,6 +2,7 @@
 // What keys and blocks of routes do beyond storing.
 #include "app/config_spec.h"
 #include "app/schema_hooks.h"
+#include "base/text.h"
 #include "handler/files/mime.h"
 #include "http/path.h"
 
@@ -37,7 +38,10 @@ static void check_lent(struct schema_run *run, const struct spec_route *route)
 {
 	if (!route->lent_key.p)
 		return;
-	if (!route->has_files)
+	if (!route->has_files && route->has_proxy && str_eq(route->lent_key, STR("strip")))
+		schema_error(run, route->lent_at, "\"strip\"%s belongs into its proxy { }",
+			     run->where);
+	else if (!route->has_files)
 		schema_error(run, route->lent_at,
 			     "\"%s\"%s is a key of files, which it does not have",
 			     schema_show(route->lent_key).text, run->where);
@@ -46,30 +50,49 @@ static void check_lent(struct schema_run *run, const struct spec_route *route)
 			     schema_show(route->lent_key).text, run->where);
 }
 
+/* The handlers that it has, as a list of words; how many they are. */
+static unsigned list_handlers(const struct spec_route *route, struct text *list)
+{
+	const struct {
+		bool has;
+		const char *name;
+	} handlers[] = {
+		{route->has_files, "files"},     {route->has_proxy, "proxy"},
+		{route->has_respond, "respond"}, {route->has_redirect, "redirect"},
+		{route->has_status, "status"},
+	};
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(handlers); i++)
+		if (handlers[i].has)
+			text_printf(list, "%s%s", count++ ? ", " : "", handlers[i].name);
+	return count;
+}
+
 void hook_route_end(struct schema_run *run, const struct ucl_node *node, void *target)
 {
-	const struct spec_route *route = target;
-	unsigned handlers = (unsigned)route->has_files + route->has_respond + route->has_redirect +
-			    route->has_status;
+	struct spec_route *route = target;
+	char buffer[64];
+	struct text list;
+	unsigned handlers;
 
+	text_init_fixed(&list, buffer, sizeof(buffer));
+	handlers = list_handlers(route, &list);
+	/* An empty list says something, too: that those of the site do not count here. */
+	if (schema_member(node, "limit") && !route->guards.limits.where)
+		route->guards.limits.where = "";
+	if (schema_member(node, "access") && !route->guards.lists.where)
+		route->guards.lists.where = "";
 	check_lent(run, route);
 	if (handlers == 0)
 		schema_error(
 			run, route->at,
-			"route \"%s\" has no handler: give it files, respond, redirect or status",
+			"route \"%s\" has no handler: give it files, proxy, respond, redirect or status",
 			schema_show(route->route.path).text);
 	if (handlers > 1)
 		schema_error(run, route->at,
-			     "route \"%s\" has %u handlers (%s%s%s%s): keep one of them",
-			     schema_show(route->route.path).text, handlers,
-			     route->has_files ? "files" : "",
-			     !route->has_respond ? ""
-			     : route->has_files  ? ", respond"
-						 : "respond",
-			     !route->has_redirect                     ? ""
-			     : route->has_files || route->has_respond ? ", redirect"
-								      : "redirect",
-			     route->has_status ? ", status" : "");
+			     "route \"%s\" has %u handlers (%.*s): keep one of them",
+			     schema_show(route->route.path).text, handlers, (int)list.len, buffer);
 }
 
 /* `key = value` in place of a block: both stand at one place. */
@@ -240,13 +263,22 @@ void hook_header(struct schema_run *run, const struct ucl_node *node, void *targ
 	spec_list_add(&route->headers, field);
 }
 
+struct str spec_type_of(struct schema_run *run, struct str file)
+{
+	struct files_config plain;
+	struct mime mime;
+
+	files_config_init(&plain);
+	mime = mime_find(&plain, file);
+	return mime.text ? arena_printf(run->arena, "%.*s; charset=utf-8", STR_ARG(mime.type))
+			 : mime.type;
+}
+
 void hook_error_page(struct schema_run *run, const struct ucl_node *node, void *target)
 {
 	struct spec_route *route = target;
 	struct str file = schema_path(run, node->value);
-	struct files_config plain;
 	struct spec_page *page;
-	struct mime mime;
 	uint64_t status;
 
 	if (str_to_u64(node->key, 599, &status) < 0 || status < 400) {
@@ -258,12 +290,8 @@ void hook_error_page(struct schema_run *run, const struct ucl_node *node, void *
 	page = arena_zalloc(run->arena, sizeof(*page));
 	if (!page || !file.p)
 		return;
-	files_config_init(&plain);
-	mime = mime_find(&plain, file);
 	page->page.status = (uint16_t)status;
-	page->page.type =
-		mime.text ? arena_printf(run->arena, "%.*s; charset=utf-8", STR_ARG(mime.type))
-			  : mime.type;
+	page->page.type = spec_type_of(run, file);
 	page->page.body = config_read_page(run, node->value_at, file);
 	spec_list_add(&route->pages, page);
 }

@@ -45,6 +45,7 @@ static void server_end(struct app_server *s)
 	for (unsigned i = 0; i < s->worker_count; i++)
 		s->workers[i].quits = true;
 	server_set_state(s, APP_ENDED);
+	app_sampler_stop(s);
 	io_timer_stop(&s->drain_timer);
 	io_loop_stop(s->loop);
 }
@@ -168,6 +169,15 @@ void app_changed(struct app_server *s, int result)
 	server_go_on(s);
 }
 
+static const char *server_scheme(const struct app_slot *slot)
+{
+	if (slot->kind == APP_LISTEN_UDP)
+		return "udp://";
+	if (slot->kind == APP_LISTEN_TCP)
+		return "tcp://";
+	return slot->bound.u.sa.sa_family == AF_UNIX ? "" : "http://";
+}
+
 void app_announce(struct app_server *s)
 {
 	const struct app_listens *l = &s->next.listens;
@@ -180,8 +190,7 @@ void app_announce(struct app_server *s)
 	for (unsigned i = 0; i < l->count; i++) {
 		bound[i] = l->slots[i].bound;
 		net_addr_print(&bound[i], text);
-		log_info("listening on %s%s", bound[i].u.sa.sa_family == AF_UNIX ? "" : "http://",
-			 text);
+		log_info("listening on %s%s", server_scheme(&l->slots[i]), text);
 	}
 	if (s->reload && s->reload->ready)
 		s->reload->ready(s->reload->owner, s->next.config, bound, l->count);
@@ -217,12 +226,12 @@ static void server_place(struct app_server *s, const struct app_config *config)
 /* All workers have the engine that the first one got, so that a fallback is told once. */
 static int server_make_loop(struct app_server *s, struct app_worker *w)
 {
-	struct io_options options = {.engine = s->first->engine};
+	struct io_options options = {.engine = s->first.engine};
 
 	if (options.engine == IO_ENGINE_AUTO && w->index > 0)
 		options.engine = (enum io_engine)io_engine_parse(s->engine);
 	int err = io_loop_new(&options, &w->loop, s->change.why, sizeof(s->change.why));
-	if (err && s->first->engine == IO_ENGINE_AUTO && options.engine != IO_ENGINE_AUTO) {
+	if (err && s->first.engine == IO_ENGINE_AUTO && options.engine != IO_ENGINE_AUTO) {
 		options.engine = IO_ENGINE_AUTO;
 		err = io_loop_new(&options, &w->loop, s->change.why, sizeof(s->change.why));
 	}
@@ -272,7 +281,7 @@ static int server_start_workers(struct app_server *s)
 /* What may take root's rights; then they are given up; then what must work without them, now and at a rotation. */
 static int server_open(struct app_server *s)
 {
-	const struct app_config *config = s->first;
+	const struct app_config *config = &s->first;
 	char *why = s->change.why;
 	size_t why_len = sizeof(s->change.why);
 	int err = app_user_find(&s->user, config->user, config->group, why, why_len);
@@ -299,7 +308,8 @@ static int server_prepare(struct app_server *s, struct app_config *config)
 	app_limits_raise();
 	log_setup(STDERR_FILENO, config->log.level, config->log.format);
 	server_place(s, config);
-	s->next.listens.loops = s->now.listens.loops = app_accept_is_main(s) ? 1 : s->worker_count;
+	s->now.listens.loops = app_accept_is_main(s) ? 1 : s->worker_count;
+	s->now.listens.workers = s->worker_count;
 	s->workers = calloc(s->worker_count, sizeof(*s->workers));
 	if (!s->workers)
 		return -ENOMEM;
@@ -308,7 +318,11 @@ static int server_prepare(struct app_server *s, struct app_config *config)
 	if (err)
 		return err;
 	app_accept_init(s);
-	err = app_signals_watch(s);
+	err = app_shared_open(&s->shared, s->loop, config->resolver);
+	for (unsigned i = 0; i < config->warning_count; i++)
+		log_warn("%.*s", STR_ARG(config->warnings[i]));
+	if (!err)
+		err = app_signals_watch(s);
 	if (!err)
 		err = app_change_plan(s, config);
 	if (!err)
@@ -332,16 +346,20 @@ static void server_join_workers(struct app_server *s)
 	}
 }
 
+/* Groups of servers have their checks and lookups on this loop: they end with their last reference, or here. */
 static void server_close_loop(struct app_server *s)
 {
 	io_timer_stop(&s->drain_timer);
+	app_sampler_stop(s);
 	app_signals_close(s);
 	app_admin_close(s);
+	app_shared_stop(&s->shared);
 	int err = 0;
 	do
 		err = io_loop_turn(s->loop, io_loop_busy(s->loop) ? -1 : 0);
 	while (!err && io_loop_busy(s->loop));
 	app_admin_free(s);
+	app_shared_free(&s->shared);
 	if (!err)
 		io_loop_free(s->loop);
 }
@@ -350,20 +368,32 @@ static void server_free(struct app_server *s)
 {
 	if (s->workers)
 		server_join_workers(s);
-	if (s->loop)
-		server_close_loop(s);
 	app_change_undo(s);
 	for (unsigned i = 0; i < s->now.listens.count; i++)
 		app_socket_file_remove(&s->now.listens.slots[i].file);
 	app_access_close(&s->now.access, &(struct app_access){0});
+	app_pid_file_remove(&s->pid_file);
 	if (s->now.config)
 		http_config_unref(s->now.config->http);
-	app_pid_file_remove(&s->pid_file);
+	s->now.config = NULL;
+	if (s->loop)
+		server_close_loop(s);
 	app_notify_close(&s->notify);
 	app_log_leave(&s->log_file);
 	free(s->workers);
-	http_config_unref(s->first->http);
+	arena_free(&s->memory);
 	free(s);
+}
+
+/* Copied, as the configuration goes with its last use, and with it the groups that only it has. */
+static void server_remember(struct app_server *s, const struct app_config *config)
+{
+	s->first = *config;
+	s->first.http = NULL;
+	s->first.user = arena_dup(&s->memory, config->user);
+	s->first.group = arena_dup(&s->memory, config->group);
+	s->first.pid_file = arena_dup(&s->memory, config->pid_file);
+	s->first.resolver = arena_dup(&s->memory, config->resolver);
 }
 
 int app_serve(struct app_config *config, const struct app_reload *reload, char *why, size_t why_len)
@@ -375,8 +405,9 @@ int app_serve(struct app_config *config, const struct app_reload *reload, char *
 		http_config_unref(config->http);
 		return -ENOMEM;
 	}
-	s->first = s->next.config = config;
-	http_config_ref(config->http);
+	s->next.config = config;
+	arena_init(&s->memory, 0);
+	server_remember(s, config);
 	s->reload = reload;
 	s->why = why;
 	s->why_len = why_len;

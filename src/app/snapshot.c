@@ -8,6 +8,25 @@
 #include "base/log.h"
 #include "sluice/version.h"
 
+/* What all workers have together: groups, limiters, load, relays. */
+static int collect_shared(struct app_server *s, struct arena *arena, struct status_snapshot *out)
+{
+	struct status_relay *relays = NULL;
+	int err = upstream_status(s->shared.groups, arena, &out->groups, &out->group_count);
+
+	if (!err)
+		err = guard_limit_status(s->shared.limiters, arena, &out->limits,
+					 &out->limit_count);
+	for (unsigned i = 0; i < s->worker_count && !err; i++)
+		err = app_services_status(&s->workers[i].services, arena, &relays,
+					  &out->relay_count);
+	out->relays = relays;
+	out->load_on = atomic_load_explicit(&s->sampler.on, memory_order_relaxed);
+	out->load_level = guard_load_level(&s->shared.load);
+	app_load_read(&s->sampler, &out->load);
+	return err;
+}
+
 int app_collect(void *server, struct arena *arena, struct status_snapshot *out)
 {
 	struct app_server *s = server;
@@ -28,6 +47,9 @@ int app_collect(void *server, struct arena *arena, struct status_snapshot *out)
 		out->access_lines_lost +=
 			atomic_load_explicit(&w->access.lost, memory_order_relaxed);
 	}
+	int err = collect_shared(s, arena, out);
+	if (err)
+		return err;
 	out->version = str_from(sl_version());
 	out->engine = str_from(s->engine);
 	out->features = str_from(s->features);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -27,7 +28,7 @@ static void worker_take(struct app_worker *w, int fd, unsigned number)
 	uint64_t quiet;
 
 	if (conn)
-		http_worker_serve(&w->http, conn, number);
+		app_services_take(&w->services, conn, number);
 	else
 		HTTP_COUNT(w->http.counts.refused, 1);
 	if (SL_UNLIKELY(atomic_load_explicit(&w->http.counts.refused, memory_order_relaxed) !=
@@ -89,10 +90,10 @@ uint32_t app_worker_waiting(const struct app_worker *w)
 	       atomic_load_explicit(&w->hands->tail, memory_order_relaxed);
 }
 
-uint64_t app_worker_load(const struct app_worker *w)
+uint64_t app_worker_load(struct app_worker *w)
 {
 	return atomic_load_explicit(&w->http.counts.connections_active, memory_order_relaxed) +
-	       app_worker_waiting(w);
+	       app_services_active(&w->services) + app_worker_waiting(w);
 }
 
 /* The end. */
@@ -100,7 +101,7 @@ uint64_t app_worker_load(const struct app_worker *w)
 static void worker_tell_if_drained(struct app_worker *w)
 {
 	if (!w->draining || w->drained_told || w->door.open || w->door.closing ||
-	    w->http.connections)
+	    w->http.connections || !app_services_idle(&w->services))
 		return;
 	w->drained_told = true;
 	io_post(w->main_loop, &w->drained);
@@ -109,6 +110,11 @@ static void worker_tell_if_drained(struct app_worker *w)
 static void worker_drained(struct http_worker *http)
 {
 	worker_tell_if_drained(http->owner);
+}
+
+static void worker_services_drained(struct app_services *services)
+{
+	worker_tell_if_drained(services->owner);
 }
 
 static void worker_door_closed(struct app_door *door)
@@ -136,6 +142,8 @@ static int worker_prepare(struct app_worker *w)
 	struct http_config *http = w->next->config->http;
 	int err = app_access_prepare(&w->access, &w->next->access);
 
+	if (!err)
+		err = app_services_prepare(&w->services, w->next->config, &w->next->listens);
 	if (err)
 		return err;
 	if (w->http.current)
@@ -167,7 +175,7 @@ static void worker_open_fresh(struct app_worker *w)
 
 	for (unsigned i = 0; i < listens->count; i++) {
 		const struct app_slot *slot = &listens->slots[i];
-		if (w->hands || !slot->fresh)
+		if (w->hands || !slot->fresh || slot->kind == APP_LISTEN_UDP)
 			continue;
 		int err = app_door_open(&w->door, slot->sockets[w->index], slot->number);
 		slot->sockets[w->index] = -1;
@@ -186,6 +194,7 @@ static void worker_on_commit(struct io_loop *loop, struct io_msg *msg)
 	app_door_close(&w->door, worker_keeps, (void *)&w->next->listens);
 	if (w->http.prepared)
 		http_worker_adopt(&w->http);
+	app_services_adopt(&w->services, w->next->config, &w->next->listens);
 	app_access_adopt(&w->access, &w->next->access);
 	w->http.log = w->access.ring ? worker_log : NULL;
 	worker_open_fresh(w);
@@ -200,6 +209,7 @@ static void worker_on_discard(struct io_loop *loop, struct io_msg *msg)
 
 	(void)loop;
 	http_worker_discard(&w->http);
+	app_services_discard(&w->services);
 	app_access_discard(&w->access);
 	worker_answer(w, 0);
 }
@@ -213,6 +223,7 @@ static void worker_on_drain(struct io_loop *loop, struct io_msg *msg)
 	app_door_close(&w->door, NULL, NULL);
 	w->draining = true;
 	http_worker_drain(&w->http);
+	app_services_drain(&w->services);
 	worker_tell_if_drained(w);
 }
 
@@ -222,6 +233,7 @@ static void worker_on_abort(struct io_loop *loop, struct io_msg *msg)
 
 	(void)loop;
 	http_worker_abort(&w->http);
+	app_services_abort(&w->services);
 }
 
 static void worker_on_spare(struct io_loop *loop, struct io_msg *msg)
@@ -239,6 +251,15 @@ static void worker_on_beat(struct io_loop *loop, struct io_msg *msg)
 
 	(void)loop;
 	atomic_fetch_add(&w->beats, 1);
+}
+
+static void worker_on_ping(struct io_loop *loop, struct io_msg *msg)
+{
+	struct app_worker *w = SL_CONTAINER(msg, struct app_worker, orders[APP_ORDER_PING]);
+
+	(void)loop;
+	atomic_store(&w->lag_ns, clock_monotonic_ns() - atomic_load(&w->ping_ns));
+	atomic_store(&w->ping_ns, 0);
 }
 
 static void worker_on_quit(struct io_loop *loop, struct io_msg *msg)
@@ -309,10 +330,13 @@ static void *worker_main(void *arg)
 	}
 	if (w->http.current)
 		http_worker_free(&w->http);
+	app_services_drain(&w->services);
+	app_services_abort(&w->services);
 	/* What handlers began on helper threads outlives their requests; and objects die with the loop's last turn. */
 	while (!err && io_loop_busy(w->loop))
 		err = io_loop_turn(w->loop, -1);
 	app_access_leave(&w->access);
+	app_services_free(&w->services);
 	/* Whoever posted the last order may not be done with the loop's wake-up yet. */
 	pthread_mutex_lock(&w->quitting);
 	pthread_mutex_unlock(&w->quitting);
@@ -328,7 +352,8 @@ int app_worker_start(struct app_worker *w)
 		[APP_ORDER_PREPARE] = worker_on_prepare, [APP_ORDER_COMMIT] = worker_on_commit,
 		[APP_ORDER_DISCARD] = worker_on_discard, [APP_ORDER_DRAIN] = worker_on_drain,
 		[APP_ORDER_ABORT] = worker_on_abort,     [APP_ORDER_SPARE] = worker_on_spare,
-		[APP_ORDER_BEAT] = worker_on_beat,       [APP_ORDER_QUIT] = worker_on_quit,
+		[APP_ORDER_BEAT] = worker_on_beat,       [APP_ORDER_PING] = worker_on_ping,
+		[APP_ORDER_QUIT] = worker_on_quit,
 	};
 
 	for (unsigned i = 0; i < APP_ORDER_COUNT; i++)
@@ -341,6 +366,12 @@ int app_worker_start(struct app_worker *w)
 				    .accepted = worker_accepted,
 				    .starved = worker_starved,
 				    .closed = worker_door_closed};
+	w->services.loop = w->loop;
+	w->services.http = &w->http;
+	w->services.index = w->index;
+	w->services.owner = w;
+	w->services.drained = worker_services_drained;
+	app_services_init(&w->services);
 	if (w->hands) {
 		w->hands->owner = w;
 		w->hands->msg.run = worker_on_hands;

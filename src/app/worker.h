@@ -11,6 +11,7 @@
 #include "app/config.h"
 #include "app/door.h"
 #include "app/listens.h"
+#include "app/services.h"
 #include "http/server.h"
 #include "io/io.h"
 
@@ -35,6 +36,7 @@ enum app_order {
 	APP_ORDER_ABORT,   /* cut what is left */
 	APP_ORDER_SPARE,   /* close the oldest idle connection: descriptors are short */
 	APP_ORDER_BEAT,    /* say that the loop turns: `beats` */
+	APP_ORDER_PING,    /* say how late it comes to this: `lag_ns` */
 	APP_ORDER_QUIT,    /* the last order, after drained: the thread ends and may be joined */
 	APP_ORDER_COUNT
 };
@@ -79,8 +81,11 @@ struct app_worker {
 		quitting; /* held while the last order is posted: the loop must live until then */
 	_Atomic uint32_t beats;
 	_Atomic bool sparing;
+	_Atomic uint64_t ping_ns; /* when APP_ORDER_PING was given; 0: it has come */
+	_Atomic uint64_t lag_ns;
 	/* The worker's own. */
 	struct http_worker http;
+	struct app_services services;
 	struct app_access_worker access;
 	struct app_door door;
 	struct log_rate refused_log;
@@ -100,6 +105,6 @@ void app_worker_order(struct app_worker *, enum app_order);
 bool app_worker_hand(struct app_worker *, int fd, unsigned number);
 /* Connections that were handed over and that it has not taken yet; and those with the ones that it has. Any thread. */
 uint32_t app_worker_waiting(const struct app_worker *);
-uint64_t app_worker_load(const struct app_worker *);
+uint64_t app_worker_load(struct app_worker *);
 
 #endif

@@ -53,6 +53,8 @@ static int run_check(const struct cli_command *command, int argc, char **argv)
 	app_errors_free(&errors);
 	if (!config)
 		return done;
+	for (unsigned i = 0; i < config->warning_count; i++)
+		fprintf(stderr, "%s (warning)\n", config->warnings[i].p);
 	done = check_engine(config, file);
 	if (done == CLI_OK)
 		printf("%s: %sgood%s (%u route%s, %u address%s)\n", file, c->green, c->off,

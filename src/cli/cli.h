@@ -32,6 +32,13 @@ enum cli_key {
 	CLI_KEY_PROMETHEUS,
 	CLI_KEY_WRITE,
 	CLI_KEY_MARKDOWN,
+	CLI_KEY_TO,
+	CLI_KEY_BALANCE,
+	CLI_KEY_HEALTH,
+	CLI_KEY_HOST,
+	CLI_KEY_GROUP,
+	CLI_KEY_UNDRAIN,
+	CLI_KEY_SEND_PROXY,
 };
 
 struct cli_command {
@@ -45,8 +52,9 @@ struct cli_command {
 	int (*run)(struct cli_command const *, int argc, char **argv);
 };
 
-extern const struct cli_command cli_check, cli_explain, cli_files, cli_fmt, cli_help, cli_reload,
-	cli_run, cli_status, cli_stop, cli_version;
+extern const struct cli_command cli_check, cli_drain, cli_explain, cli_files, cli_fmt, cli_help,
+	cli_proxy, cli_reload, cli_run, cli_server, cli_status, cli_stop, cli_tcp, cli_udp,
+	cli_version;
 /* All of them, in the order of the help; the last is NULL. */
 extern const struct cli_command *const cli_commands[];
 extern const struct cli_option cli_serving_options[];
@@ -68,6 +76,11 @@ struct cli_serving {
 void cli_serving_init(struct cli_serving *);
 /* For cli_parse: true for the serving option `key`. *known: whether it is one. */
 bool cli_serving_take(struct cli_serving *, int key, const char *arg, bool *known);
+
+/* The place of the word in the list that NULL ends, or -1 after saying what is expected of the option. */
+int cli_take_word(const char *option, const char *arg, const char *const *words);
+/* "open http://..." lines for what is bound, to standard output; scheme "": addresses without one. */
+void cli_print_addresses(const char *scheme, const struct net_addr *bound, unsigned count);
 
 /* "sluice: ..." to standard error. */
 void cli_error(const char *fmt, ...) SL_PRINTF(1, 2);

@@ -5,42 +5,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/admin.h"
-#include "cli/cli.h"
+#include "cli/control.h"
 
 struct control {
-	const char *file, *admin;
+	struct cli_control way;
 	const char *format;
 };
 
 static const struct cli_option options[] = {
-	{'c', "config", "FILE",
-	 "the configuration of the server; ./sluice.conf or /etc/sluice/sluice.conf when not given"},
-	{CLI_KEY_ADMIN, "admin", "ADDR",
-	 "its admin socket, as unix:/run/sluice.sock, in place of a configuration"},
+	CLI_CONTROL_OPTIONS,
 	{0, NULL, NULL, NULL},
 };
 
 static const struct cli_option status_options[] = {
-	{'c', "config", "FILE",
-	 "the configuration of the server; ./sluice.conf or /etc/sluice/sluice.conf when not given"},
-	{CLI_KEY_ADMIN, "admin", "ADDR",
-	 "its admin socket, as unix:/run/sluice.sock, in place of a configuration"},
+	CLI_CONTROL_OPTIONS,
 	{CLI_KEY_JSON, "json", NULL, "as JSON"},
 	{CLI_KEY_PROMETHEUS, "prometheus", NULL, "in the text format of Prometheus"},
 	{0, NULL, NULL, NULL},
 };
 
-static bool take(void *owner, int key, const char *arg)
+void cli_control_take(struct cli_control *control, int key, const char *arg)
 {
-	struct control *control = owner;
-
 	if (key == 'c')
 		control->file = arg;
 	else if (key == CLI_KEY_ADMIN)
 		control->admin = arg;
-	else
+}
+
+static bool take(void *owner, int key, const char *arg)
+{
+	struct control *control = owner;
+
+	if (key == CLI_KEY_JSON || key == CLI_KEY_PROMETHEUS)
 		control->format = key == CLI_KEY_JSON ? " json" : " prometheus";
+	else
+		cli_control_take(&control->way, key, arg);
 	return true;
 }
 
@@ -93,7 +92,7 @@ static int send_signal(const struct app_config *config, int number)
 	return CLI_OK;
 }
 
-static int by_config(const struct control *control, const char *words, int number)
+static int by_config(const struct cli_control *control, const char *words, int number)
 {
 	const char *file = cli_config_file(control->file);
 	struct app_config *config = NULL;
@@ -118,21 +117,35 @@ static int by_config(const struct control *control, const char *words, int numbe
 }
 
 /* number: the signal that does the same; 0: none does. */
+static int ask_by(const struct cli_command *command, const struct cli_control *control,
+		  const char *words, int number)
+{
+	struct net_addr admin;
+	char why[192];
+
+	if (!control->admin)
+		return by_config(control, words, number);
+	if (net_addr_parse(str_from(control->admin), &admin, why, sizeof(why)) < 0)
+		return cli_usage(command, "--admin %s: %s", control->admin, why);
+	return ask(&admin, words);
+}
+
+int cli_control_ask(const struct cli_command *command, const struct cli_control *control,
+		    const char *line)
+{
+	return ask_by(command, control, line, 0);
+}
+
 static int control_by(const struct cli_command *command, int argc, char **argv, int number)
 {
-	struct control control = {.file = NULL};
-	struct net_addr admin;
-	char why[192], words[64];
+	struct control control = {.format = NULL};
+	char words[64];
 	int done = cli_parse(command, argc, argv, take, &control, NULL);
 
 	if (done != CLI_OK)
 		return done;
 	snprintf(words, sizeof(words), "%s%s", command->name, control.format ? control.format : "");
-	if (!control.admin)
-		return by_config(&control, words, number);
-	if (net_addr_parse(str_from(control.admin), &admin, why, sizeof(why)) < 0)
-		return cli_usage(command, "--admin %s: %s", control.admin, why);
-	return ask(&admin, words);
+	return ask_by(command, &control.way, words, number);
 }
 
 static int run_status(const struct cli_command *command, int argc, char **argv)

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // sluice explain: which listener, site, route and handler would answer a URL, and with what. The request is really
 // made, inside this process: what is printed is what the handler says, not what somebody thinks that it would say.
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/text.h"
 #include "cli/cli.h"
 #include "handler/files.h"
+#include "handler/guards.h"
+#include "handler/proxy.h"
 #include "handler/redirect.h"
 #include "handler/respond.h"
 #include "handler/status.h"
@@ -28,6 +32,7 @@ struct explain {
 	unsigned port;                /* 0: the URL is a path alone */
 	bool port_given;              /* it stands in the URL */
 	unsigned listener;
+	struct http_route *routes; /* as they are: see stand_in */
 	struct arena arena;
 };
 
@@ -55,6 +60,35 @@ static void row(const char *name, const char *fmt, ...)
 	vprintf(fmt, ap);
 	va_end(ap);
 	fputc('\n', stdout);
+}
+
+/*
+ * Servers are not asked, and nobody is counted: where a route has steps or passes requests on, this answers in its
+ * place, and the route is told as it stands in the configuration.
+ */
+static int stand_in_open(void *state, struct http_stream *s)
+{
+	return http_respond_text(s, 200, STR("text/plain"), STR(""));
+}
+
+static const struct handler_ops stand_in = {.name = "stand-in", .open = stand_in_open};
+
+static int replace_handlers(struct explain *e)
+{
+	struct http_config *http = e->config->http;
+
+	e->routes = arena_zalloc(&e->arena, (http->route_count + 1) * sizeof(*e->routes));
+	if (!e->routes)
+		return -ENOMEM;
+	for (unsigned i = 0; i < http->route_count; i++) {
+		struct http_route *route = http->routes[i];
+
+		e->routes[i] = *route;
+		route->step_count = 0;
+		if (route->handler == &proxy_handler)
+			route->handler = &stand_in;
+	}
+	return 0;
 }
 
 /* "http://host:80/path?query", "host/path" or "/path". */
@@ -98,13 +132,16 @@ static int split_url(const struct cli_command *command, struct explain *e, const
 static bool find_listener(struct explain *e)
 {
 	for (unsigned i = 0; i < e->config->listen_count; i++) {
-		if (e->port && net_addr_port(&e->config->listens[i].addr) != e->port)
+		const struct app_listen *listen = &e->config->listens[i];
+
+		if (listen->kind != APP_LISTEN_HTTP ||
+		    (e->port && net_addr_port(&listen->addr) != e->port))
 			continue;
 		e->listener = i;
 		return true;
 	}
 	e->listener = 0;
-	return !e->port_given;
+	return !e->port_given && e->config->listens[0].kind == APP_LISTEN_HTTP;
 }
 
 static int collect(void *owner, struct arena *arena, struct status_snapshot *out)
@@ -169,6 +206,58 @@ static void print_files(struct explain *e, const struct files_config *files, str
 	}
 }
 
+static void print_group(const char *name, const struct upstream_config *group)
+{
+	char text[256];
+	struct text servers;
+
+	text_init_fixed(&servers, text, sizeof(text));
+	for (unsigned i = 0; i < group->server_count; i++)
+		text_printf(&servers, "%s%.*s", i ? ", " : "", STR_ARG(group->servers[i].text));
+	if (servers.full)
+		row(name, "%.*s (%u servers, %s)", STR_ARG(group->name), group->server_count,
+		    upstream_balance_name(group->balance));
+	else
+		row(name, "%.*s (%s: %.*s)", STR_ARG(group->name),
+		    upstream_balance_name(group->balance), (int)servers.len, text);
+}
+
+/* What a server is asked for. */
+static void print_proxy(struct explain *e, const struct proxy_config *proxy, struct str path)
+{
+	row("handler", "proxy");
+	print_group("to", proxy->upstream);
+	if (str_starts(path, proxy->strip))
+		path = str_skip(path, proxy->strip.len);
+	row("asks for", "%.*s%s%.*s", STR_ARG(proxy->prefix), str_starts(path, STR("/")) ? "" : "/",
+	    STR_ARG(path));
+	if (proxy->host.len)
+		row("host", "%.*s", STR_ARG(proxy->host));
+	if (proxy->fallback == PROXY_FALLBACK_GROUP)
+		print_group("fallback", proxy->fallback_upstream);
+	else if (proxy->fallback != PROXY_FALLBACK_NONE)
+		row("fallback", "%u bytes of %s", (unsigned)proxy->fallback_respond.body.len,
+		    proxy->fallback_respond.type.len ? proxy->fallback_respond.type.p
+						     : "text/plain; charset=utf-8");
+	if (proxy->mirror)
+		print_group("mirror", proxy->mirror);
+}
+
+static void print_steps(const struct http_route *route)
+{
+	for (unsigned i = 0; i < route->step_count; i++) {
+		const struct http_step *step = &route->steps[i];
+
+		if (step->run == guards_limit_run)
+			row(i ? "" : "steps", "limit %s",
+			    ((const struct guards_limit *)step->config)->config->name.p);
+		else
+			row(i ? "" : "steps", step->run == guards_access_run ? "access" : "load");
+	}
+	if (route->step_count == 0)
+		row("steps", "none");
+}
+
 static void print_handler(struct explain *e, const struct http_route *route, struct str path)
 {
 	if (route->handler == &files_handler) {
@@ -179,6 +268,8 @@ static void print_handler(struct explain *e, const struct http_route *route, str
 	} else if (route->handler == &redirect_handler) {
 		row("handler", "redirect to %s",
 		    ((const struct redirect_config *)route->config)->target.p);
+	} else if (route->handler == &proxy_handler) {
+		print_proxy(e, route->config, path);
 	} else {
 		row("handler", "%s", route->handler->name);
 	}
@@ -193,11 +284,12 @@ static void print_route(struct explain *e, const struct loopback *l)
 		row("route", "none");
 		return;
 	}
+	route = &e->routes[route->index];
 	origin = &e->config->origins[route->index];
 	row("site", "%s", origin->site.p);
 	row("route", "%s%s (%s:%u)", route->path.p, route->exact ? " exactly" : "",
 	    e->config->file.p, origin->line);
-	row("steps", route->step_count ? "%u" : "none", route->step_count);
+	print_steps(route);
 	print_handler(e, route, l->http.request.path);
 }
 
@@ -205,6 +297,10 @@ static void print_answer(const struct loopback *l)
 {
 	const struct http_head *head = &l->response;
 
+	if (l->http.handler == &stand_in) {
+		row("answer", "that of the server");
+		return;
+	}
 	row("answer", "%u %.*s", head->status, STR_ARG(http_status_text(head->status)));
 	for (unsigned i = 0; i < head->fields.count; i++) {
 		const struct http_field *f = &head->fields.v[i];
@@ -265,7 +361,7 @@ static int answer(struct explain *e)
 		cli_error("%s", why);
 		return CLI_FAILED;
 	}
-	if (http_worker_init(&worker, loop, e->config->http) == 0) {
+	if (replace_handlers(e) == 0 && http_worker_init(&worker, loop, e->config->http) == 0) {
 		done = ask(e, &worker);
 		for (unsigned i = 0; i < TURNS_AFTER; i++)
 			io_loop_turn(loop, 1000000);

@@ -6,8 +6,9 @@
 #include "cli/cli.h"
 
 const struct cli_command *const cli_commands[] = {
-	&cli_files,  &cli_run,  &cli_check,   &cli_fmt,  &cli_explain, &cli_status,
-	&cli_reload, &cli_stop, &cli_version, &cli_help, NULL,
+	&cli_files,  &cli_proxy,   &cli_tcp,    &cli_udp,    &cli_run,  &cli_check,
+	&cli_fmt,    &cli_explain, &cli_status, &cli_reload, &cli_stop, &cli_drain,
+	&cli_server, &cli_version, &cli_help,   NULL,
 };
 
 static const struct cli_option options[] = {
@@ -56,14 +57,14 @@ static void print_all(FILE *to)
 {
 	const struct cli_colours *c = cli_colours(to);
 
-	fprintf(to, "%ssluice%s serves files over HTTP: a zero-copy edge server\n\n", c->bold,
-		c->off);
+	fprintf(to, "%ssluice%s serves files and passes requests on: a zero-copy edge server\n\n",
+		c->bold, c->off);
 	for (unsigned i = 0; cli_commands[i]; i++) {
 		const struct cli_command *command = cli_commands[i];
 		char left[64];
 
 		snprintf(left, sizeof(left), "%s %s", command->name, command->args);
-		fprintf(to, "  %-31s %s\n", left, command->summary);
+		fprintf(to, "  %-44s %s\n", left, command->summary);
 	}
 	fprintf(to,
 		"\n`sluice help COMMAND` says more of one, `sluice help config` lists every key of a\n"

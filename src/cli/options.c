@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 
-#define OPTIONS_MAX 16
+#define OPTIONS_MAX 24
 #define KEY_UNKNOWN '?'
 #define KEY_HELP 'h'
 
@@ -198,8 +198,7 @@ static bool take_workers(struct cli_serving *serving, const char *arg)
 	return true;
 }
 
-/* The place of the word in the list, or -1 after saying what is expected. */
-static int take_word(const char *option, const char *arg, const char *const *words)
+int cli_take_word(const char *option, const char *arg, const char *const *words)
 {
 	struct schema_guess guess = {NULL, 0};
 	char buffer[128];
@@ -235,13 +234,13 @@ bool cli_serving_take(struct cli_serving *serving, int key, const char *arg, boo
 	case CLI_KEY_WORKERS:
 		return take_workers(serving, arg);
 	case CLI_KEY_ENGINE:
-		o->engine = take_word("engine", arg, engines);
+		o->engine = cli_take_word("engine", arg, engines);
 		return o->engine >= 0;
 	case CLI_KEY_LOG:
-		o->access_format = take_word("log", arg, formats);
+		o->access_format = cli_take_word("log", arg, formats);
 		return o->access_format >= 0;
 	case CLI_KEY_LOG_LEVEL:
-		o->log_level = take_word("log-level", arg, levels);
+		o->log_level = cli_take_word("log-level", arg, levels);
 		return o->log_level >= 0;
 	default:
 		*known = false;

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 
 /* Where the table is walked: blocks in the order in which they are met. */
-#define BLOCKS_MAX 32
+#define BLOCKS_MAX 64
 
 struct walk {
 	const struct schema_block *blocks[BLOCKS_MAX];
@@ -37,13 +37,13 @@ static void walk_block(struct walk *w, const struct schema_block *block, const c
 static const char *type_of(const struct schema_key *key)
 {
 	static const char *const names[] = {
-		[SCHEMA_STRING] = "string",       [SCHEMA_PATH] = "path",
-		[SCHEMA_BOOL] = "true or false",  [SCHEMA_INTEGER] = "number",
-		[SCHEMA_DURATION] = "duration",   [SCHEMA_SIZE] = "size",
-		[SCHEMA_MODE] = "octal",          [SCHEMA_WORD] = "one of",
-		[SCHEMA_FLAGS] = "list of",       [SCHEMA_ADDRESS] = "address",
-		[SCHEMA_LIST] = "string or list", [SCHEMA_MAP] = "block of any keys",
-		[SCHEMA_BLOCK] = "block",
+		[SCHEMA_STRING] = "string",         [SCHEMA_PATH] = "path",
+		[SCHEMA_BOOL] = "true or false",    [SCHEMA_INTEGER] = "number",
+		[SCHEMA_DURATION] = "duration",     [SCHEMA_SIZE] = "size",
+		[SCHEMA_PERCENT] = "share",         [SCHEMA_MODE] = "octal",
+		[SCHEMA_WORD] = "one of",           [SCHEMA_FLAGS] = "list of",
+		[SCHEMA_ADDRESS] = "address",       [SCHEMA_LIST] = "string or list",
+		[SCHEMA_MAP] = "block of any keys", [SCHEMA_BLOCK] = "block",
 	};
 
 	if (key->type == SCHEMA_LIST && key->block)
@@ -176,7 +176,7 @@ static const char intro[] =
 	"  `'...'` none but `\\'`. Several lines stand between `<<END` and a line `END`.\n"
 	"- `#` begins a comment to the end of the line; `/* ... */` encloses one and may be nested.\n"
 	"- Durations have a unit: `500ms`, `30s`, `10min`, `2h`, `1d`. Sizes are bytes, or `16kb`, `10mb`, `1gb` of 1,024. A\n"
-	"  bare `10m` could mean either and is refused.\n"
+	"  bare `10m` could mean either and is refused. Shares have their sign: `20%`.\n"
 	"- Relative paths begin at the folder of the file.\n"
 	"- A key that is given twice is an error, unless it says *repeated* here. An unknown one is an error, too.\n"
 	"- Nothing is included from other files, and no variables are expanded.\n"

@@ -9,9 +9,11 @@
 #include "base/json.h"
 #include "base/source.h"
 #include "handler/reply.h"
+#include "handler/status_parts.h"
 #include "observe/metric.h"
 
-#define STATUS_BYTES_MAX (1024u * 1024)
+/* Some hundred bytes for each server, in each family of Prometheus. */
+#define STATUS_BYTES_MAX (16u << 20)
 
 _Static_assert(sizeof(struct status_counts) == sizeof(struct http_counts),
 	       "every counter is shown");
@@ -151,6 +153,7 @@ static void render_json(struct text *text, const struct status_snapshot *snapsho
 		json_close(&json);
 	}
 	json_close(&json);
+	status_parts_json(&json, snapshot);
 	json_close(&json);
 	text_put_char(text, '\n');
 }
@@ -184,6 +187,7 @@ static void render_text(struct text *text, const struct status_snapshot *snapsho
 			    request_us(snapshot, quantiles[i]));
 	text_printf(text, "request_us_max %" PRIu64 "\n",
 		    (uint64_t)(requests_of(snapshot)->max / CLOCK_NS_PER_US));
+	status_parts_text(text, snapshot);
 }
 
 static void put_metric(struct text *text, const char *name, enum metric_kind kind, const char *help,
@@ -222,6 +226,7 @@ static void render_prometheus(struct text *text, const struct status_snapshot *s
 	metric_family(text, "sluice_http_request_seconds", METRIC_HIST,
 		      "From the first byte of a request until its answer has left.");
 	metric_times(text, "sluice_http_request_seconds", requests_of(snapshot));
+	status_parts_prometheus(text, snapshot);
 }
 
 static const struct {

@@ -8,8 +8,12 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "guard/limit.h"
+#include "guard/load.h"
+#include "handler/relays.h"
 #include "http/server.h"
 #include "http/stream.h"
+#include "upstream/upstream.h"
 
 /* One worker's numbers at one moment: a plain copy of struct http_counts. */
 struct status_counts {
@@ -17,6 +21,17 @@ struct status_counts {
 	uint64_t bytes_in, bytes_out, refused, timeouts, aborted;
 	uint64_t status[6];
 };
+
+/* One tcp or udp block, of all workers: its counts are those of struct relay_counts. */
+struct status_relay {
+	struct str name;
+	bool is_udp;
+	uint64_t connections, active, refused, failed, bytes_in, bytes_out;
+	uint64_t datagrams_in, datagrams_out, dropped;
+};
+/* Adds the atomics, or another's numbers. */
+void status_relay_read(struct status_relay *, const struct relay_counts *);
+void status_relay_add(struct status_relay *, const struct status_relay *);
 
 /* What the program tells. Views live as long as the arena that collect was given. */
 struct status_snapshot {
@@ -32,6 +47,13 @@ struct status_snapshot {
 	unsigned worker_count;
 	const struct hist
 		*request_ns; /* http_worker.request_ns, of all workers; NULL: nothing served */
+	const struct upstream_group_status *groups;
+	const struct guard_limit_status *limits;
+	const struct status_relay *relays;
+	unsigned group_count, limit_count, relay_count;
+	bool load_on; /* load is measured */
+	enum guard_level load_level;
+	struct guard_load_sample load;
 };
 
 enum status_format {

@@ -24,6 +24,19 @@ void metric_value(struct text *t, const char *name, const char *labels, uint64_t
 		text_printf(t, "%s %" PRIu64 "\n", name, value);
 }
 
+void metric_put_label(struct text *t, struct str value)
+{
+	for (size_t i = 0; i < value.len; i++) {
+		char c = value.p[i];
+
+		if (c == '\\' || c == '"' || c == '\n') {
+			text_put_char(t, '\\');
+			c = c == '\n' ? 'n' : c;
+		}
+		text_put_char(t, c);
+	}
+}
+
 void metric_times(struct text *t, const char *name, const struct hist *h)
 {
 	for (unsigned bits = METRIC_TIME_BITS_FROM; bits <= METRIC_TIME_BITS_TO;

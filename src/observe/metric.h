@@ -25,6 +25,9 @@ void metric_family(struct text *, const char *name, enum metric_kind, const char
 /* labels: NULL, or as they stand between the braces: engine="epoll",kind="read". */
 void metric_value(struct text *, const char *name, const char *labels, uint64_t value);
 
+/* A value of a label that somebody else has named, between its quotes: '\\', '"' and newlines are escaped, as the format asks. */
+void metric_put_label(struct text *, struct str value);
+
 /* A histogram of nanoseconds in seconds: the bounds are powers of two from about a microsecond to 17 s. */
 #define METRIC_TIME_BITS_FROM 10
 #define METRIC_TIME_BITS_TO 34
