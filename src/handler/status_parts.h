@@ -7,6 +7,11 @@
 #include "base/text.h"
 #include "handler/status.h"
 
+/*
+ * Each is called after what status.h tells of the process itself, on any thread. Names are of the configuration: they
+ * are escaped as the format asks.
+ */
+
 /* Lines "kind name key=value ..."; nothing for what is not configured. */
 void status_parts_text(struct text *, const struct status_snapshot *);
 /* Members of the object that is open. */

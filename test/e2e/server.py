@@ -72,7 +72,7 @@ class Server:
                 raise EngineMissing(self.log)
             raise AssertionError(f"ended with {self.process.returncode}: {self.log}")
         # The line that prints them is one write, after every socket is open.
-        self.ports = [int(port) for port in re.findall(r"http://\S+?:(\d+)$", self.log, re.M)]
+        self.ports = [int(port) for port in re.findall(r" (?:http|tcp|udp)://\S+?:(\d+)$", self.log, re.M)]
         return self.ports
 
     def stop(self, number=signal.SIGTERM):

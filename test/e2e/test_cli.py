@@ -14,7 +14,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "sluice.conf"
-COMMANDS = ("files", "run", "check", "fmt", "explain", "status", "reload", "stop", "version", "help")
+COMMANDS = ("files", "proxy", "tcp", "udp", "run", "check", "fmt", "explain", "status", "reload", "stop", "drain",
+            "server", "version", "help")
 START_S = 10
 
 
@@ -142,7 +143,7 @@ def test_check_tells_every_mistake(sluice, tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f'{path}:1:1: unknown key "wrokers" (did you mean "workers"?)',
-        f'{path}:4:2: route "/api/" has no handler: give it files, respond, redirect or status',
+        f'{path}:4:2: route "/api/" has no handler: give it files, proxy, respond, redirect or status',
         f'{path}:5:3: unknown key "filse" in route "/api/" (did you mean "files"?)',
     ]
     assert sluice("run", "-c", path).returncode == 1
