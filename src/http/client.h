@@ -89,7 +89,10 @@ struct http_call {
 
 /* Links and what their owner hears of them. */
 struct http_link_ops {
-	/* It can take another call: from the same places as `done`, before that. */
+	/*
+	 * It can take another call: from the same places as `done`, before that; or from the top of the loop later, when the
+	 * answer was seen before the last bytes of the request had left.
+	 */
 	void (*idle)(struct http_link *);
 	/* From the top of the loop: it is gone, was idle or not; its memory is free after this. */
 	void (*closed)(struct http_link *);

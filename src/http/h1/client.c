@@ -27,13 +27,16 @@ static bool link_sends(const struct h1_link *l)
 	return !x->expecting && !l->conn->error && (!x->sent || l->conn->queued);
 }
 
+/* A server that has answered and does not take the end of its request is not worth a longer wait. */
+#define LINK_LEAVING_MS 1000
+
 /* What bounds the present wait; 0: nothing does. */
 static uint32_t link_timeout_ms(const struct h1_link *l)
 {
 	const struct http_call *call = l->call;
 
 	if (!call)
-		return 0;
+		return l->state == LINK_LEAVING ? LINK_LEAVING_MS : 0;
 	switch ((enum link_state)l->state) {
 	case LINK_CONNECTING:
 		return call->connect_timeout_ms;
@@ -138,11 +141,24 @@ static void link_report(struct h1_link *l)
 	call->ops->done(call, l->why);
 }
 
-/* The server keeps the connection, all of the request has left, and nothing came that was not asked for. */
+/* The server keeps the connection, all of the request is on its way, and nothing came that was not asked for. */
 static bool link_stays(struct h1_link *l, const struct h1_exchange *x)
 {
-	return x->framing.keep_alive && x->sent && !l->conn->queued && !l->conn->error &&
+	return x->framing.keep_alive && x->sent && !l->conn->error &&
 	       h1_input_fill(&l->in, l->conn) == PULL_WAIT;
+}
+
+/* Free for the next call, when the bytes of the last one have left: an answer may be seen before that is. */
+static void link_rest(struct h1_link *l)
+{
+	if (l->conn->queued) {
+		h1_link_set_state(l, LINK_LEAVING);
+		conn_want_drained(l->conn);
+		h1_link_touch(l);
+		return;
+	}
+	h1_link_set_state(l, LINK_IDLE);
+	l->link.ops->idle(&l->link);
 }
 
 void h1_link_finish(struct h1_link *l)
@@ -156,12 +172,10 @@ void h1_link_finish(struct h1_link *l)
 	call->stage = HTTP_CALL_DONE;
 	l->call = NULL;
 	l->ending = call;
-	if (stays) {
-		h1_link_set_state(l, LINK_IDLE);
-		l->link.ops->idle(&l->link);
-	} else {
+	if (stays)
+		link_rest(l);
+	else
 		link_cut(l, sent ? CONN_DONE : -ECANCELED);
-	}
 	if (l->ending != call)
 		return;
 	l->ending = NULL;
@@ -199,6 +213,7 @@ static void link_run(struct h1_link *l)
 
 	switch ((enum link_state)l->state) {
 	case LINK_IDLE:
+	case LINK_LEAVING:
 		r = h1_input_fill(&l->in, l->conn);
 		/* What comes unasked would be taken for the answer to the next request. */
 		if (r != PULL_WAIT)
@@ -251,8 +266,10 @@ static void link_drained(struct conn *conn, void *consumer)
 {
 	struct h1_link *l = consumer;
 
-	if (l->state == LINK_IDLE && conn->error)
+	if ((l->state == LINK_IDLE || l->state == LINK_LEAVING) && conn->error)
 		link_cut(l, conn->error);
+	if (l->state == LINK_LEAVING)
+		link_rest(l);
 	if (l->state != LINK_HEAD && l->state != LINK_BODY)
 		return;
 	/* A server may answer before it has read everything, and then stop reading: its answer is still to be had. */
