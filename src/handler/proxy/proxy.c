@@ -194,6 +194,12 @@ static int proxy_open(void *state, struct http_stream *s)
 		return proxy_refuse(s, err);
 	s->data = p;
 	s->upstream = &p->note;
+	if (SL_UNLIKELY(s->fallback)) {
+		proxy_total_set(p);
+		proxy_fail_at(p, HTTP_CALL_IDLE, -EBUSY, "not asked under this load");
+		proxy_give_up(p);
+		return 0;
+	}
 	if (SL_UNLIKELY(proxy->mirror != NULL))
 		proxy_mirror_begin(p);
 	proxy_total_set(p);
@@ -223,6 +229,7 @@ static void proxy_on_close(struct http_stream *s, int why)
 
 const struct handler_ops proxy_handler = {
 	.name = "proxy",
+	.falls_back = true,
 	.attach = proxy_attach,
 	.detach = proxy_detach,
 	.open = proxy_open,

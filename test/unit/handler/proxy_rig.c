@@ -256,6 +256,8 @@ void rig_run(struct rig *r)
 		.handler = &proxy_handler,
 		.config = &r->config,
 		.body_max = 100000,
+		.steps = {r->step},
+		.step_count = r->step.run != NULL,
 	};
 
 	log_setup(2, getenv("RIG_LOG") ? LOG_DEBUG : LOG_OFF, LOG_TEXT);

@@ -54,6 +54,7 @@ struct rig {
 	struct upstream_config groups[3];
 	struct upstream_server_config servers[3][4];
 	struct proxy_config config;
+	struct http_step step; /* before the proxy; zero: none */
 };
 
 /* Zeroes; then change config and groups, and rig_run. */

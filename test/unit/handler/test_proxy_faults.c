@@ -408,6 +408,49 @@ static void test_another_group_stands_in(void **state)
 	assert_int_equal(atomic_load(&two.requests), 2);
 }
 
+static int want_fallback(const void *config, struct http_stream *s)
+{
+	s->fallback = true;
+	return 0;
+}
+
+/* What a step asks for under load: the servers are left alone. */
+static void test_a_step_wants_the_fallback(void **state)
+{
+	start(fake_serve_ok);
+	r.step.run = want_fallback;
+	r.config.fallback = PROXY_FALLBACK_RESPOND;
+	r.config.fallback_respond = (struct respond_config){.status = 203, .body = STR("later")};
+	rig_run(&r);
+	rig_expect(&r, 203, &a);
+	assert_string_equal(a.body, "later");
+	assert_int_equal(atomic_load(&one.requests), 0);
+}
+
+static void test_a_step_wants_the_other_group(void **state)
+{
+	start(fake_serve_ok);
+	start_second(1);
+	r.step.run = want_fallback;
+	r.config.fallback = PROXY_FALLBACK_GROUP;
+	rig_run(&r);
+	rig_expect(&r, 200, &a);
+	rig_ask(&r, POST, &a);
+	assert_int_equal(a.status, 200);
+	assert_int_equal(atomic_load(&one.requests), 0);
+	assert_int_equal(atomic_load(&two.requests), 2);
+}
+
+static void test_a_step_wants_what_is_not_there(void **state)
+{
+	start(fake_serve_ok);
+	r.step.run = want_fallback;
+	rig_run(&r);
+	rig_expect(&r, 503, &a);
+	assert_true(answer_has(&a, "Retry-After: 1"));
+	assert_int_equal(atomic_load(&one.requests), 0);
+}
+
 static void test_another_group_gets_nothing_twice(void **state)
 {
 	start(serve_reset);
@@ -469,6 +512,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_bodies_that_are_wrong_or_too_large, teardown),
 		cmocka_unit_test_teardown(test_a_fixed_answer_stands_in, teardown),
 		cmocka_unit_test_teardown(test_another_group_stands_in, teardown),
+		cmocka_unit_test_teardown(test_a_step_wants_the_fallback, teardown),
+		cmocka_unit_test_teardown(test_a_step_wants_the_other_group, teardown),
+		cmocka_unit_test_teardown(test_a_step_wants_what_is_not_there, teardown),
 		cmocka_unit_test_teardown(test_another_group_gets_nothing_twice, teardown),
 		cmocka_unit_test_teardown(test_a_full_group_says_when_to_come_again, teardown),
 	};
