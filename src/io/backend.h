@@ -34,7 +34,7 @@ struct io_backend {
 	ssize_t (*try_sendfile)(struct io_fd *, int file, int64_t off, size_t len);
 	ssize_t (*try_splice_in)(struct io_fd *, int pipe, size_t len);
 	ssize_t (*try_splice_out)(struct io_fd *, int pipe, size_t len, bool more);
-	int (*try_connect)(struct io_fd *, const struct sockaddr *, socklen_t);
+	int (*try_connect)(struct io_fd *, const struct sockaddr *, socklen_t, bool first);
 	int (*shutdown)(struct io_fd *);
 	void (*set_reset)(struct io_fd *);
 	int (*sock_name)(struct io_fd *, bool peer, struct sockaddr_storage *, socklen_t *);
@@ -115,7 +115,7 @@ ssize_t io_sys_send(struct io_fd *, const struct iovec *, unsigned n, unsigned f
 ssize_t io_sys_sendfile(struct io_fd *, int file, int64_t off, size_t len);
 ssize_t io_sys_splice_in(struct io_fd *, int pipe, size_t len);
 ssize_t io_sys_splice_out(struct io_fd *, int pipe, size_t len, bool more);
-int io_sys_connect(struct io_fd *, const struct sockaddr *, socklen_t);
+int io_sys_connect(struct io_fd *, const struct sockaddr *, socklen_t, bool first);
 int io_sys_shutdown(struct io_fd *);
 void io_sys_set_reset(struct io_fd *);
 bool io_sys_quiet(struct io_fd *);

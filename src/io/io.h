@@ -30,9 +30,10 @@ enum io_send_flag { IO_SEND_NOW = 1, IO_SEND_MORE = 2 /* MSG_MORE: a file follow
 ssize_t io_try_send(struct io_fd *, const struct iovec *, unsigned n, unsigned flags);
 /*
  * connect(2): 0, -EINPROGRESS (on loopback it may be there at the next call; else submit IO_WAIT_OUT, or IO_SEND when there
- * is something to send, and call again), or -errno. The same address each time.
+ * is something to send, and call again), or -errno. The same address each time. first: there is something to send at
+ * once, and TCP need not acknowledge the connection before that.
  */
-int io_try_connect(struct io_fd *, const struct sockaddr *, socklen_t);
+int io_try_connect(struct io_fd *, const struct sockaddr *, socklen_t, bool first);
 /*
  * sendfile(2) from file[off..off+len): bytes, 0 at the file's end, -EAGAIN, -errno. Blocks only on cold pages. The
  * program ignores SIGPIPE: unlike io_try_send, this call cannot ask for silence.

@@ -530,14 +530,14 @@ ssize_t io_try_splice_out(struct io_fd *fd, int pipe, size_t len, bool more)
 				       : io_sys_splice_out(fd, pipe, len, more);
 }
 
-int io_try_connect(struct io_fd *fd, const struct sockaddr *addr, socklen_t len)
+int io_try_connect(struct io_fd *fd, const struct sockaddr *addr, socklen_t len, bool first)
 {
 	const struct io_backend *backend = fd->loop->backend;
 
 	loop_assert_owner(fd->loop);
 	assert(!fd->wr);
-	return backend->try_connect ? backend->try_connect(fd, addr, len)
-				    : io_sys_connect(fd, addr, len);
+	return backend->try_connect ? backend->try_connect(fd, addr, len, first)
+				    : io_sys_connect(fd, addr, len, first);
 }
 
 int io_shutdown(struct io_fd *fd)

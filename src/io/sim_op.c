@@ -510,8 +510,9 @@ static ssize_t op_try_splice_out(struct io_fd *fd, int pipe, size_t len, bool mo
 	return n;
 }
 
-static int op_try_connect(struct io_fd *fd, const struct sockaddr *addr, socklen_t len)
+static int op_try_connect(struct io_fd *fd, const struct sockaddr *addr, socklen_t len, bool first)
 {
+	(void)first;
 	struct sim_socket *s = socket_of(fd);
 	int error = s->error;
 

@@ -427,8 +427,11 @@ static void plain_flush(struct conn *c)
 {
 	struct plain *p = plain_of(c);
 
+	/* The first bytes are sent with the connecting. */
+	if (p->dial)
+		return;
 	plain_push(p);
-	if (!c->queued && !p->shut && !c->want_drained && !p->was_full && !c->error && !p->dial)
+	if (!c->queued && !p->shut && !c->want_drained && !p->was_full && !c->error)
 		io_undefer(c->loop, &p->task);
 }
 
@@ -520,7 +523,9 @@ static void plain_close(struct conn *c, int why)
 	if (p->dial)
 		why = -ECANCELED;
 	if (why < 0) {
-		io_set_reset(&p->fd);
+		/* What was reset by the peer has nobody left who could be told. */
+		if (c->source.error != -ECONNRESET)
+			io_set_reset(&p->fd);
 		plain_io_close(p);
 		return;
 	}

@@ -13,13 +13,18 @@
 struct plain_dial {
 	struct net_addr to;
 	void (*connected)(struct conn *, void *consumer, int result);
-	int result; /* of the first attempt */
+	struct io_timer timer; /* runs out at once: in the next turn of the loop */
+	struct io_loop *loop;
+	struct io_task *task;
+	bool waited, begun;
 };
 
 static _Thread_local struct slab dial_slab = SLAB_INIT("conn dial", sizeof(struct plain_dial), 64);
 
 void plain_dial_free(struct plain *p)
 {
+	if (p->dial)
+		io_timer_stop(&p->dial->timer);
 	slab_free(&dial_slab, p->dial);
 	p->dial = NULL;
 }
@@ -41,20 +46,57 @@ static void dial_over(struct plain *p, int result)
 	source_wake(&p->conn.source);
 }
 
+/* After the callbacks of that turn, which may bring something to send. */
+static void dial_waited(struct io_timer *t)
+{
+	struct plain_dial *d = SL_CONTAINER(t, struct plain_dial, timer);
+
+	io_defer(d->loop, d->task);
+}
+
 /*
- * A send that took bytes tells as much as asking: on loopback the peer is usually there before the end of the turn,
- * and then connecting costs no call but connect(2).
+ * One turn of the loop may bring what is to be sent first, which then saves calls and a packet. True: it is
+ * waited for.
+ */
+static bool dial_waits(struct plain *p)
+{
+	struct plain_dial *d = p->dial;
+
+	if (d->begun || d->waited || p->conn.queued)
+		return false;
+	d->waited = true;
+	io_timer_set(d->loop, &d->timer, 0);
+	return true;
+}
+
+static int dial_try(struct plain *p)
+{
+	struct plain_dial *d = p->dial;
+	bool again = d->begun && p->conn.queued;
+
+	/* A send tells as much as asking. */
+	if (again || p->conn.bytes_out)
+		return -EINPROGRESS;
+	d->begun = true;
+	return io_try_connect(&p->fd, &d->to.u.sa, d->to.len, p->conn.queued > 0);
+}
+
+/*
+ * On loopback the peer is there when connect(2) returns: then the first send goes through, or a second look finds it,
+ * before anybody need wait.
  */
 void plain_dial_step(struct plain *p)
 {
-	int result = p->dial->result;
+	bool began = p->dial->begun;
+	int result;
 
-	if (p->sending || p->state != PLAIN_OPEN)
+	if (p->sending || p->state != PLAIN_OPEN || dial_waits(p))
 		return;
+	result = dial_try(p);
+	if (result == -EINPROGRESS && !p->conn.queued && !began)
+		result = dial_try(p);
 	if (result == -EINPROGRESS && p->conn.queued)
 		plain_push(p);
-	else if (result == -EINPROGRESS && !p->conn.bytes_out)
-		result = io_try_connect(&p->fd, &p->dial->to.u.sa, p->dial->to.len);
 	if (p->conn.error)
 		result = p->conn.error;
 	else if (p->conn.bytes_out)
@@ -103,7 +145,7 @@ struct conn *conn_plain_connect(struct io_loop *loop, const struct net_addr *to,
 		errno = -err;
 		return NULL;
 	}
-	struct plain_dial *dial = slab_alloc(&dial_slab);
+	struct plain_dial *dial = slab_zalloc(&dial_slab);
 	struct conn *c = conn_plain_new(loop, fd);
 	if (!c || !dial) {
 		slab_free(&dial_slab, dial);
@@ -116,7 +158,9 @@ struct conn *conn_plain_connect(struct io_loop *loop, const struct net_addr *to,
 	p->dial = dial;
 	dial->to = *to;
 	dial->connected = connected;
-	dial->result = io_try_connect(&p->fd, &to->u.sa, to->len);
+	dial->timer.fire = dial_waited;
+	dial->loop = loop;
+	dial->task = &p->task;
 	io_defer(loop, &p->task);
 	return c;
 }

@@ -50,6 +50,8 @@ struct tcp_flow {
 	struct upstream_view *view; /* of the group that it goes to */
 	struct io_timer timer;      /* of the state */
 	struct tcp_hello *hello;
+	struct seg
+		early; /* the client's first bytes, sent to the server that is connecting; len 0: none */
 	uint64_t limit_key, connect_ns;
 	uint8_t state, retries;
 	bool taken; /* the turn has a server */

@@ -244,6 +244,7 @@ static void test_another_server_when_one_refuses(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		int client = come();
 
+		/* Perhaps it is sent to the first one, before that is known not to be there. */
 		pair_say(client, "word");
 		PAIR_UNTIL(t.loop, accepts(1));
 		check_at(1, "word");
@@ -571,8 +572,8 @@ static void test_a_mirror_that_does_not_read_is_dropped(void **state)
 	/* What a view counts is told to its group at the end of a turn. */
 	PAIR_UNTIL(t.loop, mirrors_dropped());
 	assert_int_equal(mirrors_dropped(), 1);
-	pair_read_to_end(t.loop, t.accepted[1] < 0 ? (accepts(1), t.accepted[1]) : t.accepted[1],
-			 &t.at[1]);
+	PAIR_UNTIL(t.loop, accepts(1));
+	pair_read_to_end(t.loop, t.accepted[1], &t.at[1]);
 	assert_int_equal(t.at[1].error, ECONNRESET);
 }
 
