@@ -46,13 +46,15 @@ def _chunks(data):
             return None
         size = int(data[at:end], 16)
         at = end + 2
+        if not size:
+            # Trailers are left out.
+            end = data.find(b"\r\n", at) if data[at:at + 2] == b"\r\n" else data.find(b"\r\n\r\n", at) + 2
+            return (body, end + 2) if end >= at else None
         if len(data) < at + size + 2:
             return None
         body += data[at:at + size]
         assert data[at + size:at + size + 2] == b"\r\n"
         at += size + 2
-        if not size:
-            return body, at
 
 
 def parse_one(data, head_only=False, ended=False):

@@ -142,7 +142,7 @@ class Upstream:
         self.lock = threading.Lock()
         self.requests, self.connections = [], 0
         self.ending = threading.Event()
-        self.listener, self.threads, self.sockets = None, [], set()
+        self.listener, self.acceptor, self.threads, self.sockets = None, None, [], set()
         self.port = 0
 
     def note(self, request):
@@ -169,9 +169,9 @@ class Upstream:
         self.listener.bind(("127.0.0.1", self.port))
         self.listener.listen(1024)
         self.port = self.listener.getsockname()[1]
-        thread = threading.Thread(target=self._accept, args=(self.listener,), daemon=True)
-        self.threads = [thread]
-        thread.start()
+        self.threads = []
+        self.acceptor = threading.Thread(target=self._accept, args=(self.listener,), daemon=True)
+        self.acceptor.start()
         return self
 
     def stop(self):
@@ -182,6 +182,8 @@ class Upstream:
         except OSError:
             pass
         self.listener.close()
+        # After it nobody is accepted any more.
+        self.acceptor.join(PATIENCE_S)
         with self.lock:
             open_now = list(self.sockets)
         for s in open_now:
