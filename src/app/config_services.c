@@ -26,14 +26,18 @@ static const struct upstream_config *service_target(struct build *b,
 	return found ? &found->config : NULL;
 }
 
+static unsigned routes_of(const struct spec_sni *spec)
+{
+	return SL_MAX(spec->name_count, 1) * SL_MAX(spec->alpn_count, 1);
+}
+
 /* One route for each name and protocol. */
 static int add_routes(struct build *b, const struct spec_service *service, struct spec_sni *spec,
 		      struct tcp_route *routes, unsigned *count)
 {
-	unsigned names = spec->name_count ? spec->name_count : 1;
 	unsigned alpns = spec->alpn_count ? spec->alpn_count : 1;
 
-	for (unsigned i = 0; i < names * alpns; i++) {
+	for (unsigned i = 0; i < routes_of(spec); i++) {
 		struct tcp_route *route = &routes[*count];
 		char what[16];
 
@@ -56,14 +60,15 @@ static int add_routes(struct build *b, const struct spec_service *service, struc
 static int build_tcp(struct build *b, struct spec_service *service)
 {
 	struct tcp_config *tcp = &service->tcp;
-	struct tcp_route *routes = NULL;
+	struct tcp_route *routes;
 	unsigned count = 0;
 
-	if (service->routes.count > 0) {
-		routes = arena_zalloc(b->run->arena, TCP_ROUTES_MAX * sizeof(*routes));
-		if (!routes)
-			return -ENOMEM;
-	}
+	for (const struct spec_sni *s = service->routes.first; s; s = s->next)
+		count += routes_of(s);
+	routes = arena_zalloc(b->run->arena, (SL_MIN(count, TCP_ROUTES_MAX) + 1) * sizeof(*routes));
+	if (!routes)
+		return -ENOMEM;
+	count = 0;
 	for (struct spec_sni *s = service->routes.first; s; s = s->next)
 		if (add_routes(b, service, s, routes, &count) < 0)
 			break;

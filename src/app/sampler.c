@@ -33,7 +33,9 @@ static unsigned usable_cpus(const struct app_server *s)
 	cpu_set_t set;
 	int count = sched_getaffinity(0, sizeof(set), &set) ? 0 : CPU_COUNT(&set);
 
-	return count > 0 ? SL_MIN((unsigned)count, s->worker_count) : s->worker_count;
+	unsigned cpus = count > 0 ? SL_MIN((unsigned)count, s->worker_count) : s->worker_count;
+
+	return SL_MAX(cpus, 1);
 }
 
 static uint32_t sample_cpu(struct app_server *s, uint64_t now_ns)

@@ -399,9 +399,10 @@ void app_services_drain(struct app_services *s)
 
 void app_services_abort(struct app_services *s)
 {
-	while (!list_empty(&s->greetings)) {
-		struct greeting *greeting = SL_CONTAINER(s->greetings.next, struct greeting, link);
+	for (struct list *l = s->greetings.next, *next; l != &s->greetings; l = next) {
+		struct greeting *greeting = SL_CONTAINER(l, struct greeting, link);
 
+		next = l->next;
 		proxy_reader_cancel(&greeting->reader);
 		greeting_free(greeting);
 	}

@@ -2,6 +2,7 @@
 """Groups of servers as a user has them: the commands, the configuration, what status tells, changes and reloads."""
 import http.server
 import json
+import pathlib
 import re
 import select
 import socket
@@ -15,6 +16,7 @@ from client import ask, connect, get, read_one
 from running import admin, cli, free_port, place, serve  # noqa: F401 (a fixture)
 from server import ENGINES, PATIENCE_S, wait_for
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 
 
@@ -489,6 +491,32 @@ def test_one_address_for_tcp_and_udp(sluice_bin, place, echo):
         assert s.ports == [port, port]
         with connect(port) as client:
             exchange(client, b"x")
+
+
+def test_the_example_does_what_it_says(sluice_bin, place, origins, echo):
+    text = (ROOT / "examples" / "proxy.conf").read_text()
+    assert cli(sluice_bin, "check", "-c", ROOT / "examples" / "proxy.conf").returncode == 0
+    text = text.replace("/tmp/sluice-proxy-example.sock", str(place.admin))
+    text = text.replace('servers = ["127.0.0.1:3000", "127.0.0.1:3001"]',
+                        f"servers = {json.dumps([origin.address for origin in origins])}")
+    text = text.replace('["127.0.0.1:3000"]', f'"127.0.0.1:{free_port()}"')
+    for address in ('":8080"', '"127.0.0.1:8081"', '"127.0.0.1:5353"'):
+        assert address in text
+        text = text.replace(address, f'"127.0.0.1:{free_port()}"')
+    text = text.replace("every = 5s", "every = 100ms")
+    with serve(sluice_bin, text) as s:
+        web, tcp, _ = s.ports
+        assert set(asked(web, 10)) == {"one", "two"}
+        assert any(fields.get("X-Real-IP") == "127.0.0.1" for _, fields in origins[0].seen)
+        assert get(web, "/reports/").status == 502
+        assert 429 in [get(web).status for _ in range(40)]
+        assert get(web, "/status").status == 200
+        assert get(tcp).status == 200
+        assert len(servers(place)) == 4
+        assert cli(sluice_bin, "drain", origins[0].address, "-c", s.path / "sluice.conf").returncode == 0
+        for origin in origins:
+            origin.close()
+        wait_for(lambda: get(web).status == 503, "the fallback")
 
 
 # What status tells.
