@@ -81,7 +81,7 @@ struct udp_service;
 int udp_service_new(const struct udp_config *, struct io_loop *, int fd, struct udp_service **);
 /*
  * No datagram is read from fd any more, which may be shared (dup) with the service that follows and begins new sessions;
- * answers still go to the clients until their sessions are idle. Then `drained`, never inline.
+ * answers still go to the clients until their sessions are idle, for 5 s at most. Then `drained`, never inline.
  */
 void udp_service_drain(struct udp_service *, void (*drained)(void *owner), void *owner);
 void udp_service_abort(struct udp_service *);

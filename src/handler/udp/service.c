@@ -146,6 +146,7 @@ void udp_service_drain(struct udp_service *u, void (*drained)(void *owner), void
 	udp_set_state(u, UDP_DRAINING);
 	io_timer_stop(&u->rest);
 	io_cancel(&u->rd);
+	udp_sessions_expire(u);
 	io_defer(u->loop, &u->settle);
 }
 

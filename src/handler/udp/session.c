@@ -241,7 +241,11 @@ static uint64_t idle_ns(const struct udp_service *u)
 {
 	uint32_t ms = u->config->idle_timeout_ms;
 
-	return (ms ? ms : UDP_IDLE_DEFAULT_MS) * CLOCK_NS_PER_MS;
+	if (!ms)
+		ms = UDP_IDLE_DEFAULT_MS;
+	if (u->state != UDP_OPEN)
+		ms = SL_MIN(ms, UDP_DRAIN_IDLE_MS);
+	return ms * CLOCK_NS_PER_MS;
 }
 
 void udp_sessions_expire(struct udp_service *u)

@@ -15,6 +15,8 @@
 /* When the configuration has no bound. */
 #define UDP_SESSIONS_DEFAULT 16384
 #define UDP_IDLE_DEFAULT_MS 60000
+/* While draining: as long as clients wait for an answer. A stop need not wait for who is only idle. */
+#define UDP_DRAIN_IDLE_MS 5000
 /* After an error of the listening socket that nothing explains. */
 #define UDP_REST_MS 50
 /* Servers that one batch of datagrams is offered to. */
