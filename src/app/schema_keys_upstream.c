@@ -92,7 +92,7 @@ static const struct schema_key keys_outlier[] = {
 	 .doc = "How long it is left out; longer each time, at most ten times as long"},
 	{"max_ejected", SCHEMA_PERCENT, .def = "50%", .max = 100,
 	 GROUP(outlier.ejected_max_percent),
-	 .doc = "At most this share of the group is left out, but one server may always be"},
+	 .doc = "At most this share of the group is left out, but one server may always be, unless no other is usable"},
 };
 
 static const struct schema_block block_outlier = {

@@ -75,7 +75,8 @@ struct upstream_outlier {
 	uint32_t error_percent;       /* of the requests of a window; 0: off */
 	uint32_t requests_min;        /* in the window, before the rate counts */
 	uint32_t window_ms, eject_ms; /* eject_ms grows with each ejection, at most ten times */
-	uint32_t ejected_max_percent; /* of the group, but one may always be */
+	uint32_t
+		ejected_max_percent; /* of the group, but one may always be, unless it is the last that is usable */
 };
 
 /* Circuit breaker; all triggers 0: none. */

@@ -73,13 +73,20 @@ void upstream_breaker_log(struct upstream_group *group, struct upstream_server *
 	log_write(level, "upstream \"%.*s\": %s", STR_ARG(group->name), texts[change]);
 }
 
-static unsigned count_ejected(const struct upstream_set *set, uint64_t now_ns)
+/* Whether the group may do without it: a bad server is better than none. */
+static bool may_eject(const struct upstream_set *set, const struct upstream_server *server,
+		      uint64_t now_ns)
 {
-	unsigned ejected = 0;
+	unsigned ejected = 0, others = 0;
 
-	for (unsigned i = 0; i < set->count; i++)
-		ejected += atomic_load(&set->members[i].server->ejected_until_ns) > now_ns;
-	return ejected;
+	for (unsigned i = 0; i < set->count; i++) {
+		const struct upstream_server *s = set->members[i].server;
+		bool out = atomic_load(&s->ejected_until_ns) > now_ns;
+
+		ejected += out;
+		others += s != server && !out && !atomic_load(&s->flags);
+	}
+	return others && outlier_may_eject(&set->config->outlier, ejected, set->count);
 }
 
 /* The group's lock keeps two workers from ejecting one more than may be. */
@@ -91,7 +98,7 @@ static void eject(struct upstream_view *view, struct upstream_server *server, co
 
 	pthread_mutex_lock(&view->group->lock);
 	last = atomic_load(&server->ejected_until_ns);
-	if (last <= now && outlier_may_eject(config, count_ejected(set, now), set->count)) {
+	if (last <= now && may_eject(set, server, now)) {
 		ms = outlier_eject(&server->outlier, config, now, last);
 		atomic_store(&server->starting_since_ns, now + ms * CLOCK_NS_PER_MS);
 		atomic_store(&server->ejected_until_ns, now + ms * CLOCK_NS_PER_MS);

@@ -352,6 +352,15 @@ def test_outliers_are_left_out(sluice_bin, place, engine):
         assert states == {bad.address: "ejected", good.address: "up"}
 
 
+def test_the_last_server_is_never_left_out(sluice_bin, place, engine):
+    fails = answers(lambda request: response(b"no", "500 Internal Server Error"))
+    with Upstream(fails) as u, serve(sluice_bin, config(place, [u], "retry = 0;").replace(
+            "consecutive = 0", "consecutive = 2; eject = 1min"), engine) as s:
+        assert [get(s.port).status for _ in range(8)] == [500] * 8
+        assert u.count() == 8
+        assert group(place)["servers"][0]["state"] == "up"
+
+
 def test_active_checks(sluice_bin, place, engine):
     health = 'retry = 0; health { path = "/healthz"; every = 100ms; timeout = 200ms; rise = 2; fall = 2; body = "fine"; }'
     well = threading.Event()
