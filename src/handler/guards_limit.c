@@ -22,7 +22,8 @@ struct limit_hold {
 	const struct guards_limit *limit;
 	uint64_t key;
 	struct guard_verdict verdict;
-	bool owed; /* guard_limit_leave */
+	bool owed;    /* guard_limit_leave */
+	bool refused; /* by this one: what it says is short, and gone soon */
 };
 
 /* Keys. False: the request has none, and is not limited. */
@@ -167,7 +168,7 @@ static int limit_respond(struct http_filter *filter, struct http_stream *s, stru
 
 	if (config->dry_run)
 		return 0;
-	if (config->bytes_per_s && *body) {
+	if (config->bytes_per_s && *body && !hold->refused) {
 		struct source *slow = guard_throttle_new(s->worker->loop, *body,
 							 hold->limit->limiter, hold->key, 0);
 		if (!slow)
@@ -252,6 +253,7 @@ static int limit_refuse(struct limit_hold *hold, uint64_t retry_ns)
 	char *text = arena_alloc(s->arena, 20);
 	uint64_t seconds = seconds_up(retry_ns);
 
+	hold->refused = true;
 	limit_leave(hold);
 	if (!text)
 		return -ENOMEM;

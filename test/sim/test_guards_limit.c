@@ -410,6 +410,17 @@ static void test_bandwidth(void **unused)
 	pass_ms(1);
 	(void)finish(l);
 	place_close();
+
+	/* A refusal is not held up. */
+	config = config_of(GUARD_GCRA, 1, 0);
+	config.bytes_per_s = 1;
+	place_open(&config, 1);
+	l = ask("/", "x-api-key", "a");
+	assert_int_equal(status_for("/", "x-api-key", "a"), 429);
+	loopback_cancel(l);
+	pass_ms(1);
+	(void)finish(l);
+	place_close();
 }
 
 /* Nothing is refused, delayed, slowed or told. */
