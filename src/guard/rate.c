@@ -136,21 +136,27 @@ static guard_u128 window_pack(struct window w)
 	return (guard_u128)w.number << 64 | (uint64_t)w.before << 32 | w.here;
 }
 
-/*
- * Moves on to the window `number`; one that is over already is the caller's late clock. Choices rather than branches, which
- * would be guessed wrong for half of the keys after each window's beginning.
- */
+/* Moves on to the window `number`; one that is over already is the caller's late clock. */
 static struct window window_at(const struct guard_rate *r, guard_u128 state, uint64_t number)
 {
 	struct window w = window_unpack(state);
-	bool same = number <= w.number;
-	bool next = r->algorithm == GUARD_SLIDING_WINDOW && number - w.number == 1;
-	uint32_t before = next ? w.here : 0;
 
-	w.before = same ? w.before : before;
-	w.here = same ? w.here : 0;
-	w.number = same ? w.number : number;
+	if (number <= w.number)
+		return w;
+	w.before = r->algorithm == GUARD_SLIDING_WINDOW && number - w.number == 1 ? w.here : 0;
+	w.here = 0;
+	w.number = number;
 	return w;
+}
+
+/* Moves on to the window of now_ns; divides only when it has changed. */
+static struct window window_now(const struct guard_rate *r, guard_u128 state, uint64_t now_ns)
+{
+	struct window w = window_unpack(state);
+
+	if (SL_LIKELY(now_ns < w.number * r->period_ns + r->period_ns))
+		return w;
+	return window_at(r, state, now_ns / r->period_ns);
 }
 
 /* What is left of it at now_ns; all of it for a clock that has not come to it. */
@@ -190,7 +196,7 @@ static uint64_t window_retry(const struct guard_rate *r, const struct window *w,
 static bool window_take(const struct guard_rate *r, guard_u128 *state, uint64_t now_ns,
 			uint32_t cost, struct guard_verdict *v)
 {
-	struct window w = window_at(r, *state, now_ns / r->period_ns);
+	struct window w = window_now(r, *state, now_ns);
 	uint64_t left = window_left(r, &w, now_ns);
 	/* In requests times period_ns. */
 	guard_u128 used = (guard_u128)w.here * r->period_ns + (guard_u128)w.before * left;
@@ -205,7 +211,10 @@ static bool window_take(const struct guard_rate *r, guard_u128 *state, uint64_t 
 	} else {
 		v->retry_ns = window_retry(r, &w, now_ns, cost);
 	}
-	v->remaining = used < r->room ? as_u32(divide(r->room - used, r->period_ns)) : 0;
+	if (!w.before)
+		v->remaining = (uint32_t)r->count - w.here;
+	else if (used < r->room)
+		v->remaining = as_u32(divide(r->room - used, r->period_ns));
 	if (!w.here && !w.before)
 		return v->allowed;
 	v->reset_ns = w.number * r->period_ns + r->period_ns - now_ns;
@@ -233,7 +242,7 @@ guard_u128 guard_rate_owed(const struct guard_rate *r, guard_u128 state, uint64_
 {
 	if (!rate_has_windows(r))
 		return bucket_used(r, state, now_ns);
-	struct window w = window_at(r, state, now_ns / r->period_ns);
+	struct window w = window_now(r, state, now_ns);
 	return (guard_u128)w.here * r->period_ns +
 	       (guard_u128)w.before * window_left(r, &w, now_ns);
 }

@@ -232,17 +232,17 @@ static bool core_is_newest(struct guard_registry *r, const struct guard_core *co
 int guard_limit_status(struct guard_registry *r, struct arena *arena,
 		       const struct guard_limit_status **status, unsigned *count)
 {
-	struct guard_limit_status *v = NULL;
+	struct guard_limit_status *v;
 	unsigned n = 0;
-	int err = 0;
+	int err;
 
 	*status = NULL;
 	*count = 0;
 	pthread_mutex_lock(&r->lock);
 	for (struct list *at = r->cores.next; at != &r->cores; at = at->next)
-		n += core_is_newest(r, SL_CONTAINER(at, struct guard_core, link));
-	if (n && !(v = arena_zalloc(arena, n * sizeof(*v))))
-		err = -ENOMEM;
+		n++;
+	v = arena_zalloc(arena, (n + 1) * sizeof(*v));
+	err = v ? 0 : -ENOMEM;
 	n = 0;
 	for (struct list *at = r->cores.next; at != &r->cores && !err; at = at->next) {
 		const struct guard_core *core = SL_CONTAINER(at, struct guard_core, link);
