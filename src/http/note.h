@@ -12,8 +12,9 @@
  * grow until then.
  */
 struct http_upstream_note {
-	struct str server;      /* that answered, or failed last; empty: none was found */
-	uint64_t first_byte_ns; /* of its answer, since the first byte of the request; 0: none came */
+	struct str server; /* that answered, or failed last; empty: none was found */
+	uint64_t
+		first_byte_ns; /* of its answer, since the first byte of the request; 0: none came */
 	unsigned tries;
 };
 

@@ -14,10 +14,10 @@ enum link_state {
 	LINK_IDLE,       /* no call: whatever comes ends it */
 	LINK_HEAD,       /* a call has begun, its final head has not come */
 	LINK_BODY,       /* the final head was given; what follows it is being pulled */
-	LINK_LEAVING,    /* the call is over, but the engine has not said yet that its last bytes have left */
-	LINK_SWITCHED,   /* 101 was given, and the conn waits to be taken */
-	LINK_CLOSING,    /* conn_close was called; perhaps a call still has to hear why */
-	LINK_TAKEN,      /* the conn is somebody else's */
+	LINK_LEAVING, /* the call is over, but the engine has not said yet that its last bytes have left */
+	LINK_SWITCHED, /* 101 was given, and the conn waits to be taken */
+	LINK_CLOSING,  /* conn_close was called; perhaps a call still has to hear why */
+	LINK_TAKEN,    /* the conn is somebody else's */
 };
 
 /* An idle link is this and a conn: 168 and 344 bytes. */
