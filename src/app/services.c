@@ -255,6 +255,29 @@ static void adopt_udp(struct app_services *s, struct app_config *config,
 		service_drop(service);
 }
 
+static void end_datagrams(struct io_timer *timer)
+{
+	struct app_services *s = SL_CONTAINER(timer, struct app_services, grace);
+
+	for (struct list *l = s->ending.next; l != &s->ending; l = l->next) {
+		struct app_service *service = SL_CONTAINER(l, struct app_service, link);
+
+		if (service->udp && (service->last || s->draining))
+			udp_service_abort(service->udp);
+	}
+}
+
+/* A relay of before: it ends with its last connection, and datagrams soon where nobody follows. */
+static void retire(struct app_services *s, struct app_service *service)
+{
+	service->last = service->udp && !s->entries[service->number].listen;
+	if (service->last) {
+		s->grace.fire = end_datagrams;
+		io_timer_set(s->loop, &s->grace, APP_DATAGRAM_GRACE_MS);
+	}
+	service_end(service);
+}
+
 void app_services_adopt(struct app_services *s, struct app_config *config,
 			const struct app_listens *listens)
 {
@@ -284,7 +307,7 @@ void app_services_adopt(struct app_services *s, struct app_config *config,
 	s->entry_count = s->entry_count_next;
 	s->entries_next = NULL;
 	while (!list_empty(&before))
-		service_end(SL_CONTAINER(before.next, struct app_service, link));
+		retire(s, SL_CONTAINER(before.next, struct app_service, link));
 }
 
 /* Connections. */
@@ -391,6 +414,9 @@ void app_services_take(struct app_services *s, struct conn *conn, unsigned numbe
 void app_services_drain(struct app_services *s)
 {
 	s->draining = true;
+	s->grace.fire = end_datagrams;
+	if (!app_services_idle(s))
+		io_timer_set(s->loop, &s->grace, APP_DATAGRAM_GRACE_MS);
 	for (unsigned i = 0; i < s->entry_count; i++)
 		s->entries[i].service = NULL;
 	while (!list_empty(&s->present))
@@ -418,6 +444,7 @@ void app_services_abort(struct app_services *s)
 
 void app_services_free(struct app_services *s)
 {
+	io_timer_stop(&s->grace);
 	free(s->entries);
 	s->entries = NULL;
 	s->entry_count = 0;

@@ -17,6 +17,8 @@
 
 /* Connections of one worker whose PROXY header is not whole yet; more are closed. */
 #define APP_GREETINGS_MAX 1024
+/* A session of datagrams has no end of its own: when its address goes, or the server, answers have so long to come. */
+#define APP_DATAGRAM_GRACE_MS 1000
 
 /* A tcp or udp block at work in one worker, from one configuration on until its last connection is gone. */
 struct app_service {
@@ -28,6 +30,7 @@ struct app_service {
 	struct udp_service *udp;
 	unsigned number;          /* UDP: of its address */
 	int fd;                   /* UDP: of its socket, which udp_service owns */
+	bool last;                /* UDP: nobody follows at its address */
 	struct status_relay past; /* of those before it, which have ended */
 };
 
@@ -51,7 +54,8 @@ struct app_services {
 	struct list greetings;
 	unsigned greeting_count;
 	bool draining;
-	_Atomic bool relays; /* TCP is relayed: who looks for the load looks here first */
+	struct io_timer grace; /* of datagrams whose address goes */
+	_Atomic bool relays;   /* TCP is relayed: who looks for the load looks here first */
 	struct log_rate refused_log;
 	pthread_mutex_t lock; /* lists and counts, for those who read them from other threads */
 };

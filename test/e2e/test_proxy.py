@@ -483,6 +483,26 @@ def test_datagrams_are_relayed_over_reloads(sluice_bin, place, engine):
             assert (relay["datagrams_in"], relay["datagrams_out"]) == (3, 3)
 
 
+def test_an_address_of_datagrams_goes_and_comes_back(sluice_bin, place):
+    port = free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as behind:
+        behind.bind(("127.0.0.1", 0))
+        behind.settimeout(PATIENCE_S)
+        udp = 'udp "u" { listen = "127.0.0.1:%d"; proxy = "127.0.0.1:%d"; }' % (port, behind.getsockname()[1])
+        site = config(place, 'route "/" { respond = "x"; }')
+        with serve(sluice_bin, site + udp) as s, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"one", ("127.0.0.1", port))
+            assert behind.recv(10) == b"one"
+            s.rewrite(site)
+            assert admin(place, "reload") == (True, "")
+            # Its sessions end soon, and then the address is free again.
+            wait_for(lambda: not relays(place), "the end of the relay")
+            s.rewrite(site + udp)
+            assert admin(place, "reload") == (True, "")
+            client.sendto(b"two", ("127.0.0.1", port))
+            assert behind.recv(10) == b"two"
+
+
 def test_one_address_for_tcp_and_udp(sluice_bin, place, echo):
     port = free_port()
     text = (f'workers = 2; tcp "a" {{ listen = "127.0.0.1:{port}"; proxy = "{echo.address}"; }}\n'
