@@ -67,10 +67,10 @@ struct proxy_request {
 	struct http_upstream_note note;
 	struct proxy_failure failure;
 	struct io_timer total, pause;
-	uint8_t state; /* enum proxy_state */
-	uint8_t tries; /* counted ones, of this group */
-	bool taken;    /* upstream_give is owed */
-	bool calling;  /* `done` is owed */
+	uint32_t tries; /* counted ones, of this group */
+	uint8_t state;  /* enum proxy_state */
+	bool taken;     /* upstream_give is owed */
+	bool calling;   /* `done` is owed */
 	bool idempotent, expects;
 	bool fallen;    /* the fallback group has it */
 	bool spent;     /* a server may have acted on it: no other may get it */

@@ -204,6 +204,30 @@ void fake_serve_503(struct fake *f, int fd, unsigned number)
 
 /* The proxy. */
 
+static enum io_engine rig_engine;
+
+int rig_run_tests(const char *name, const struct CMUnitTest *tests, size_t count)
+{
+	static const char *const engines[] = {"io_uring", "epoll", "poll", "select"};
+	int failed = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct io_options options = {.engine = (enum io_engine)io_engine_parse(engines[i])};
+		struct io_loop *loop;
+		char why[200];
+
+		if (io_loop_new(&options, &loop, why, sizeof(why))) {
+			print_message("not over %s: %s\n", engines[i], why);
+			continue;
+		}
+		io_loop_free(loop);
+		print_message("over %s:\n", engines[i]);
+		rig_engine = options.engine;
+		failed += _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+	}
+	return failed;
+}
+
 void rig_init(struct rig *r)
 {
 	static const char *const names[] = {"main", "spare", "copy"};
@@ -221,6 +245,7 @@ void rig_init(struct rig *r)
 	}
 	r->config.total_timeout_ms = UINT32_MAX;
 	r->config.mirror_body_max = 65536;
+	r->body_max = 100000;
 }
 
 void rig_server(struct rig *r, unsigned group, const struct fake *f)
@@ -247,7 +272,7 @@ static struct upstream_group *rig_group(struct rig *r, unsigned group)
 
 void rig_run(struct rig *r)
 {
-	struct io_options options = {.engine = IO_ENGINE_AUTO};
+	struct io_options options = {.engine = rig_engine};
 	struct http_site *site = NULL;
 	struct http_route *made;
 	char why[200];
@@ -255,9 +280,9 @@ void rig_run(struct rig *r)
 		.path = STR("/"),
 		.handler = &proxy_handler,
 		.config = &r->config,
-		.body_max = 100000,
 		.steps = {r->step},
 		.step_count = r->step.run != NULL,
+		.body_max = r->body_max,
 	};
 
 	log_setup(2, getenv("RIG_LOG") ? LOG_DEBUG : LOG_OFF, LOG_TEXT);

@@ -55,6 +55,7 @@ struct rig {
 	struct upstream_server_config servers[3][4];
 	struct proxy_config config;
 	struct http_step step; /* before the proxy; zero: none */
+	uint64_t body_max;
 };
 
 /* Zeroes; then change config and groups, and rig_run. */
@@ -84,5 +85,9 @@ void rig_ask(struct rig *, const char *request, struct answer *);
 /* GET /, and asserts the status. */
 void rig_expect(struct rig *, unsigned status, struct answer *);
 bool answer_has(const struct answer *, const char *line);
+
+/* Runs the tests over each engine that the machine has; the number that failed. */
+#define RUN_OVER_ENGINES(tests) rig_run_tests(#tests, tests, sizeof(tests) / sizeof((tests)[0]))
+int rig_run_tests(const char *name, const struct CMUnitTest *tests, size_t count);
 
 #endif

@@ -322,6 +322,145 @@ static void test_large_answers(void **state)
 	assert_int_equal(atomic_load(&server.conns), 1);
 }
 
+static _Atomic uint64_t poured;
+
+/* Sends for as long as somebody takes it. */
+static void serve_for_ever(struct fake *f, int fd, unsigned number)
+{
+	static char block[65536];
+	ssize_t n;
+
+	if (!fake_read(f, fd))
+		return;
+	fake_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1099511627776\r\n\r\n");
+	while ((n = send(fd, block, sizeof(block), MSG_NOSIGNAL)) > 0)
+		atomic_fetch_add(&poured, (uint64_t)n);
+}
+
+/* Turns until nothing has moved for many turns. */
+static uint64_t settle(_Atomic uint64_t *moved)
+{
+	uint64_t before = UINT64_MAX;
+
+	while (before != atomic_load(moved)) {
+		before = atomic_load(moved);
+		for (unsigned i = 0; i < 30; i++)
+			rig_turn(&r);
+	}
+	return before;
+}
+
+static void test_a_client_that_does_not_read_stops_the_server(void **state)
+{
+	char text[65536];
+	uint64_t held, taken = 0;
+
+	start(serve_for_ever);
+	rig_run(&r);
+	poured = 0;
+	int fd = rig_connect(&r);
+	fake_send(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+	held = settle(&poured);
+	/* The kernel's buffers of four sockets, and a few of ours. */
+	assert_true(held < 32 * 1024 * 1024);
+	/* It goes on when the client reads. */
+	while (taken < 2 * held) {
+		ssize_t n = recv(fd, text, sizeof(text), MSG_DONTWAIT);
+
+		taken += n > 0 ? (uint64_t)n : 0;
+		rig_turn(&r);
+	}
+	assert_true(settle(&poured) > held);
+	close(fd);
+}
+
+static bool read_on;
+
+/* Reads nothing of the body before it is told to. */
+static void serve_slowly(struct fake *f, int fd, unsigned number)
+{
+	char text[65536];
+	uint64_t left = 1 << 28;
+
+	if (!fake_read_head(f, fd))
+		return;
+	while (!__atomic_load_n(&read_on, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	while (left) {
+		ssize_t n = recv(fd, text, sizeof(text), 0);
+
+		if (n <= 0)
+			return;
+		left -= (uint64_t)n;
+	}
+	fake_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+}
+
+static _Atomic uint64_t offered;
+
+static void offer(int fd, uint64_t most)
+{
+	static char block[65536];
+	ssize_t n = 1;
+
+	while (n > 0 && atomic_load(&offered) < most) {
+		n = send(fd, block, SL_MIN(sizeof(block), most - atomic_load(&offered)),
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n > 0)
+			atomic_fetch_add(&offered, (uint64_t)n);
+	}
+}
+
+static void test_a_server_that_does_not_read_stops_the_client(void **state)
+{
+	uint64_t before = UINT64_MAX;
+	int fd;
+
+	start(serve_slowly);
+	r.body_max = 1 << 28;
+	rig_run(&r);
+	offered = 0;
+	__atomic_store_n(&read_on, false, __ATOMIC_RELEASE);
+	fd = rig_connect(&r);
+	fake_send(fd, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 268435456\r\n\r\n");
+	while (before != atomic_load(&offered)) {
+		before = atomic_load(&offered);
+		for (unsigned i = 0; i < 30; i++) {
+			offer(fd, 1 << 28);
+			rig_turn(&r);
+		}
+	}
+	assert_true(before < 32 * 1024 * 1024);
+	__atomic_store_n(&read_on, true, __ATOMIC_RELEASE);
+	while (atomic_load(&offered) < 1 << 28) {
+		offer(fd, 1 << 28);
+		rig_turn(&r);
+	}
+	rig_ask_on(&r, fd, "", &a);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(a.body, "done");
+	close(fd);
+}
+
+static void serve_refusing(struct fake *f, int fd, unsigned number)
+{
+	if (!fake_read_head(f, fd))
+		return;
+	fake_send(fd, "HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+	/* Until the proxy has read it, so that no reset takes it away. */
+	usleep(50000);
+}
+
+static void test_an_answer_before_the_body(void **state)
+{
+	start(serve_refusing);
+	r.body_max = 1 << 28;
+	rig_run(&r);
+	rig_ask(&r, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\nabc", &a);
+	assert_int_equal(a.status, 413);
+	assert_string_equal(a.body, "no");
+}
+
 static void test_methods_that_are_not_passed_on(void **state)
 {
 	struct http_limits limits;
@@ -350,8 +489,13 @@ int main(void)
 		cmocka_unit_test_teardown(test_bodies_of_requests, teardown),
 		cmocka_unit_test_teardown(test_the_server_invites_the_body, teardown),
 		cmocka_unit_test_teardown(test_large_answers, teardown),
+		cmocka_unit_test_teardown(test_a_client_that_does_not_read_stops_the_server,
+					  teardown),
+		cmocka_unit_test_teardown(test_a_server_that_does_not_read_stops_the_client,
+					  teardown),
+		cmocka_unit_test_teardown(test_an_answer_before_the_body, teardown),
 		cmocka_unit_test_teardown(test_methods_that_are_not_passed_on, teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_OVER_ENGINES(tests);
 }

@@ -519,5 +519,5 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_full_group_says_when_to_come_again, teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_OVER_ENGINES(tests);
 }

@@ -397,5 +397,5 @@ int main(void)
 		cmocka_unit_test_teardown(test_what_a_full_mirror_drops_is_counted, teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_OVER_ENGINES(tests);
 }
