@@ -53,8 +53,9 @@ static void *fake_main(void *arg)
 
 		*c = (struct fake_conn){f, n};
 		f->fds[n] = fd;
-		pthread_create(&f->threads[n], NULL, fake_conn_main, c);
+		/* Counted before it can answer. The acceptor is joined before the thread is. */
 		atomic_fetch_add(&f->conns, 1);
+		pthread_create(&f->threads[n], NULL, fake_conn_main, c);
 	}
 }
 
