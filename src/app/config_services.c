@@ -46,7 +46,8 @@ static int add_routes(struct build *b, const struct spec_service *service, struc
 				     TCP_ROUTES_MAX, service->tcp.name.p);
 			return -EINVAL;
 		}
-		snprintf(what, sizeof(what), "%u", spec->at.line);
+		/* Not the line: several may stand on one, and each has servers of its own. */
+		snprintf(what, sizeof(what), "%u", *count + 1);
 		if (spec->name_count)
 			route->sni = spec->names[i / alpns];
 		if (spec->alpn_count)

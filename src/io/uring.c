@@ -266,6 +266,14 @@ static void complete_op(struct uring *u, struct io_op *op, int result, unsigned 
 		go_on(u, op, false);
 		return;
 	}
+	/*
+	 * After it has been woken for nothing many times, as a sender of much to a slow reader is, the kernel gives a
+	 * non-blocking request up.
+	 */
+	if (result == -EAGAIN && io_code_has_fd(op->code)) {
+		go_on(u, op, false);
+		return;
+	}
 	if ((op->flags & IO_MULTI) && (op->code == IO_ACCEPT ? result >= 0 : result > 0)) {
 		/* The kernel ended it, but not the stream: its completion queue was full. */
 		io_op_more(op, result);

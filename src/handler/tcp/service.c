@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One TCP service of one configuration in one worker: what it is made of, and how it ends.
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "handler/tcp/tcp.h"
@@ -56,7 +57,8 @@ static bool service_views(struct tcp_service *s)
 
 struct tcp_service *tcp_service_new(const struct tcp_config *config, struct io_loop *loop)
 {
-	struct tcp_service *s = calloc(1, sizeof(*s) + config->route_count * sizeof(s->routes[0]));
+	struct tcp_service *s =
+		calloc(1, offsetof(struct tcp_service, routes[config->route_count]));
 
 	if (!s)
 		return NULL;
