@@ -220,10 +220,27 @@ void check_stop(struct upstream_check *c)
 	checks_next(c->checks);
 }
 
-void check_begin(struct upstream_check *c)
+static bool is_same(const struct upstream_health *a, const struct upstream_health *b)
 {
-	check_stop(c);
-	if (!c->config->health.on) {
+	return a->on == b->on && a->http == b->http && a->every_ms == b->every_ms &&
+	       a->timeout_ms == b->timeout_ms && a->jitter_percent == b->jitter_percent &&
+	       a->rise == b->rise && a->fall == b->fall && a->status_min == b->status_min &&
+	       a->status_max == b->status_max && a->port == b->port && str_eq(a->path, b->path) &&
+	       str_eq(a->host, b->host) && str_eq(a->body, b->body);
+}
+
+void check_begin(struct upstream_check *c, const struct upstream_config *config)
+{
+	bool same = c->config && is_same(&c->config->health, &config->health) &&
+		    c->config->send_proxy == config->send_proxy;
+
+	/* One that runs refers to the old configuration; one that is still to come does not. */
+	if (!same || c->state == CHECK_RUNNING)
+		check_stop(c);
+	c->config = config;
+	if (c->state != CHECK_OFF)
+		return;
+	if (!config->health.on) {
 		if (!is_down(c->server))
 			return;
 		c->passed = c->failed = 0;

@@ -44,8 +44,7 @@ struct upstream_check {
 	struct upstream_checks *checks;
 	struct upstream_group *group;
 	struct upstream_server *server;
-	const struct upstream_config *config; /* lives until check_stop or the next check_begin */
-
+	const struct upstream_config *config; /* NULL before the first check_begin */
 	enum check_state state;
 	unsigned passed, failed; /* in a row */
 	struct io_timer timer;
@@ -65,10 +64,11 @@ struct upstream_check {
 };
 
 /*
- * Checks at once, and then again and again; or begins anew with another configuration. A server is up until as many
- * checks as `fall` have failed. With checks turned off: as check_stop, and a server that was down is up.
+ * Checks at once, and then again and again; under another configuration anew, and under the same one as if nothing had
+ * happened. The configuration lives until check_stop, or until check_begin with the next has returned. A server is up until
+ * as many checks as `fall` have failed. With checks turned off: as check_stop, and a server that was down is up.
  */
-void check_begin(struct upstream_check *);
+void check_begin(struct upstream_check *, const struct upstream_config *);
 /* Harmless when it is off. What it left with the loop goes by itself. */
 void check_stop(struct upstream_check *);
 

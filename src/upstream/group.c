@@ -175,8 +175,7 @@ static void seat_begin(struct upstream_keeper *k, struct upstream_seat *seat)
 	seat->check.checks = &k->group->registry->checks;
 	seat->check.group = k->group;
 	seat->check.server = seat->server;
-	seat->check.config = keeper_config(k);
-	check_begin(&seat->check);
+	check_begin(&seat->check, keeper_config(k));
 }
 
 /* Checks begin anew under another configuration, and for servers that are new. */

@@ -312,6 +312,26 @@ static void test_stays_down_over_a_reload(void **state)
 	UNTIL(backends[1].accepted >= 1);
 }
 
+static void test_a_reload_checks_at_once_only_what_changed(void **state)
+{
+	struct backend *b = &backends[0];
+
+	t.config.health.every_ms = 600000;
+	b->reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+	join_one(true);
+	/* The first one under way is begun again, and counts once. */
+	assert_int_equal(upstream_group_adopt(t.group, &t.config), 0);
+	UNTIL(b->asked == 1 && b->count == 0);
+	assert_int_equal(upstream_group_adopt(t.group, &t.config), 0);
+	pair_turns(t.loop, 10);
+	serve();
+	assert_int_equal(b->asked, 1);
+	t.config.health.path = STR("/new");
+	assert_int_equal(upstream_group_adopt(t.group, &t.config), 0);
+	UNTIL(strstr(b->request, "GET /new "));
+	assert_int_equal(groups_find(b->text)->checks_failed, 0);
+}
+
 static void test_a_server_that_goes_is_not_checked(void **state)
 {
 	char why[128];
@@ -390,6 +410,7 @@ int main(void)
 		WITH(test_asks_another_port),
 		WITH(test_a_reload_without_checks_brings_all_back),
 		WITH(test_stays_down_over_a_reload),
+		WITH(test_a_reload_checks_at_once_only_what_changed),
 		WITH(test_a_server_that_goes_is_not_checked),
 		WITH(test_checks_only_so_many_at_a_time),
 	};
