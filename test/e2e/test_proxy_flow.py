@@ -77,7 +77,8 @@ def drain(sockets, size, watch):
 
 @pytest.mark.parametrize("engine", ["auto", "epoll"])
 def test_gigabytes_beside_a_stalled_reader(sluice_bin, place, engine):
-    with Upstream(gives(EACH_BYTES)) as u, serve(sluice_bin, config(place, [u]).replace(
+    patient = "limits { stall_timeout = 10min; }"
+    with Upstream(gives(EACH_BYTES)) as u, serve(sluice_bin, config(place, [u], top=patient).replace(
             "between = 300ms", "between = 30s"), engine) as s:
         size = EACH_BYTES if not s.sanitized else EACH_BYTES // 16
         u.behaviour = gives(size)
@@ -114,7 +115,7 @@ def test_a_server_that_does_not_read(sluice_bin, place, engine):
             left -= n
         talk.send(response(b"all of it"))
 
-    with Upstream(slow) as u, serve(sluice_bin, config(place, [u], top="limits { body_max = 1gb; }").replace(
+    with Upstream(slow) as u, serve(sluice_bin, config(place, [u], top="limits { body_max = 1gb; stall_timeout = 10min; }").replace(
             "first_byte = 300ms; between = 300ms", "first_byte = 30s; between = 30s"), engine) as s:
         clients = []
         for _ in range(connections):

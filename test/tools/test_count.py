@@ -19,6 +19,7 @@ CMOCKA = """[==========] Running 4 test(s).
 [==========] 4 test(s) run.
 """
 JUNIT = '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>'
+NONE = '<testsuites><testsuite tests="0" failures="0" errors="0" skipped="0"/></testsuites>'
 
 
 def unit(result, stdout="", stderr=""):
@@ -49,14 +50,15 @@ def test_cases_of_cmocka_and_pytest_are_summed(count):
 
 
 def test_all_well(count):
-    assert count("tsan", 0, {"build-tsan/meson-logs/testlog.json": unit("OK")}) == \
+    assert count("tsan", 0, {"build-tsan/meson-logs/testlog.json": unit("OK"), "build-tsan/pytest.xml": NONE}) == \
         (0, "1 passed, 0 failed")
 
 
 def test_a_program_that_died_after_its_last_good_case_is_a_failure(count):
     log = unit("OK", CMOCKA[:CMOCKA.index("[ RUN      ] c")]) + unit("TIMEOUT") + \
         unit("FAIL", "[ RUN      ] a\n[       OK ] a\n", "ERROR: AddressSanitizer")
-    assert count("tsan", 1, {"build-tsan/meson-logs/testlog.json": log}) == (1, "3 passed, 2 failed")
+    assert count("tsan", 1, {"build-tsan/meson-logs/testlog.json": log, "build-tsan/pytest.xml": NONE}) == \
+        (1, "3 passed, 2 failed")
 
 
 def test_a_step_that_died_without_a_failed_case_is_a_failure(count):
