@@ -79,14 +79,15 @@ static struct str target_raw_path(const struct http_head *head)
 		return raw;
 	raw = str_skip(raw, (size_t)authority + 3);
 	ptrdiff_t slash = str_find_byte(raw, '/');
-	return slash < 0 ? STR_NONE : str_skip(raw, (size_t)slash);
+	return slash < 0 ? STR("") : str_skip(raw, (size_t)slash);
 }
 
 /* Whether `strip` is at the front of the path, as whole segments. */
 static bool target_strips(struct str path, struct str strip)
 {
-	return str_starts(path, strip) &&
-	       (path.len == strip.len || strip.p[strip.len - 1] == '/' || path.p[strip.len] == '/');
+	if (!strip.len || !str_starts(path, strip))
+		return false;
+	return path.len == strip.len || strip.p[strip.len - 1] == '/' || path.p[strip.len] == '/';
 }
 
 /* What is left of the path, as the client wrote it when that means the same as what was matched. */
@@ -94,9 +95,8 @@ static struct str target_rest(struct str raw, struct str path, struct str strip,
 			      struct arena *arena)
 {
 	struct str rest = path, normal = STR_NONE;
-	bool strips = strip.len && target_strips(path, strip);
 
-	if (strips) {
+	if (target_strips(path, strip) && strip.len > 1) {
 		/* The slash between them is the rest's. */
 		if (strip.p[strip.len - 1] == '/')
 			strip.len--;
@@ -105,8 +105,6 @@ static struct str target_rest(struct str raw, struct str path, struct str strip,
 			return http_path_encode(rest, arena);
 		raw = str_skip(raw, strip.len);
 	}
-	if (!raw.p)
-		raw = STR("");
 	if (str_eq(raw, rest))
 		return raw;
 	int err = http_path_normalise(raw.len ? raw : STR("/"), arena, &normal);
@@ -144,7 +142,8 @@ static struct str client_text(struct http_stream *s)
 
 	if (http_client(s, &client))
 		return STR("unknown");
-	return arena_dup(s->arena, (struct str){text, net_addr_print_host(&client, text)});
+	size_t n = net_addr_print_host(&client, text);
+	return arena_dup(s->arena, (struct str){text, n});
 }
 
 /* The value of the variable at the start of `text` (after '$'), and its length; STR_NONE and 0: no variable. */

@@ -66,6 +66,8 @@ static void test_targets(void **state)
 		{"/api", "/api/", "", "/api"},
 		{"/a/b/c", "/a/b", "", "/c"},
 		{"*", "/api", "/v1", "*"},
+		{"/a%2e/b", "/", "", "/a%2e/b"},
+		{"http://example.com", "/", "", "/"},
 		/* What is left stays as it was written. */
 		{"/api/a%20b;v=1/(c)", "/api", "", "/a%20b;v=1/(c)"},
 		{"/api/a%2Fb", "/api", "", "/a%2Fb"},
