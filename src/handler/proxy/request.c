@@ -49,15 +49,16 @@ static struct str target_join(struct str prefix, struct str path, struct str que
 
 	if (!text)
 		return STR_NONE;
+	if (!path.len)
+		path = STR("/");
 	/* "/v1/" and "/a" are "/v1/a". */
-	if (prefix.len && prefix.p[prefix.len - 1] == '/' && path.len && path.p[0] == '/')
+	if (prefix.len && prefix.p[prefix.len - 1] == '/' && path.p[0] == '/')
 		prefix.len--;
 	if (prefix.len)
 		to = mempcpy(to, prefix.p, prefix.len);
-	if (!path.len || path.p[0] != '/')
+	if (path.p[0] != '/')
 		*to++ = '/';
-	if (path.len)
-		to = mempcpy(to, path.p, path.len);
+	to = mempcpy(to, path.p, path.len);
 	if (has_query)
 		*to++ = '?';
 	if (query.len)
