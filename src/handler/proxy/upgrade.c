@@ -120,6 +120,29 @@ static void tunnel_upgraded(struct http_stream *s, struct conn *client)
 	relay_start(&t->relay);
 }
 
+static bool tunnel_lists(struct str protocols, struct str wanted)
+{
+	struct str protocol;
+
+	while (str_next(&protocols, ',', &protocol))
+		if (str_eq_nocase(protocol, wanted))
+			return true;
+	return false;
+}
+
+/* A server switches to nothing that it was not asked for (RFC 9110 section 7.8). */
+static bool tunnel_agreed(struct str asked, struct str switched)
+{
+	struct str protocol;
+
+	if (!switched.len)
+		return false;
+	while (str_next(&switched, ',', &protocol))
+		if (!tunnel_lists(asked, protocol))
+			return false;
+	return true;
+}
+
 /* 101 as the server gave it; Connection is the wire's. */
 static int tunnel_head(struct proxy_request *p, struct http_head *head)
 {
@@ -127,7 +150,7 @@ static int tunnel_head(struct proxy_request *p, struct http_head *head)
 
 	*head = p->call.response;
 	int err = http_hop_remove(&head->fields, &upgrade);
-	if (!err && !upgrade.len)
+	if (!err && !tunnel_agreed(p->upgrade, upgrade))
 		err = -EBADMSG;
 	if (!err && !p->proxy->config->no_via)
 		err = proxy_via_add(&head->fields, &head->fields, head->version, p->stream->arena);
