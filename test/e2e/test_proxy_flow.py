@@ -79,7 +79,7 @@ def drain(sockets, size, watch):
 def test_gigabytes_beside_a_stalled_reader(sluice_bin, place, engine):
     patient = "limits { stall_timeout = 10min; }"
     with Upstream(gives(EACH_BYTES)) as u, serve(sluice_bin, config(place, [u], top=patient).replace(
-            "between = 300ms", "between = 30s"), engine) as s:
+            "first_byte = 300ms; between = 300ms", "first_byte = 30s; between = 30s"), engine) as s:
         size = EACH_BYTES if not s.sanitized else EACH_BYTES // 16
         u.behaviour = gives(size)
 
