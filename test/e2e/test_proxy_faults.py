@@ -16,14 +16,19 @@ from upstream import Upstream, answers, chunked, response
 BODY = bytes(range(256)) * 40
 
 
-def config(place, servers, group="", route="", top="", workers=1):
+# Long enough for the slowest machine, and short ones for servers that are never quick enough.
+PATIENT = "connect = 20s; first_byte = 20s; between = 20s;"
+HASTY = "connect = 200ms; first_byte = 300ms; between = 300ms;"
+
+
+def config(place, servers, group="", route="", top="", workers=1, times=PATIENT):
     listed = ", ".join(f'"{s if isinstance(s, str) else s.address}"' for s in servers)
     return f"""workers = {workers};
 {top}
 admin {{ listen = "unix:{place.admin}"; }}
 upstream "u" {{
     servers = [{listed}];
-    timeouts {{ connect = 1s; first_byte = 300ms; between = 300ms; }}
+    timeouts {{ {times} }}
     outlier {{ consecutive = 0; }}
     {group}
 }}
@@ -90,7 +95,7 @@ def test_another_server_takes_over(sluice_bin, place, engine):
 
 @pytest.mark.parametrize("behaviour", [silent, mute], ids=["after the request", "from the start"])
 def test_a_server_that_says_nothing(sluice_bin, place, engine, behaviour):
-    with Upstream(behaviour) as u, serve(sluice_bin, config(place, [u]), engine) as s:
+    with Upstream(behaviour) as u, serve(sluice_bin, config(place, [u], times=HASTY), engine) as s:
         assert get(s.port).status == 504
         assert post(s.port).status == 504
         assert (u.connections, group(place)["retries"]) == (2, 0)
@@ -99,7 +104,7 @@ def test_a_server_that_says_nothing(sluice_bin, place, engine, behaviour):
 
 def test_a_silent_server_is_tried_again_when_asked_for(sluice_bin, place, engine):
     with Upstream(silent) as bad, Upstream() as good, serve(sluice_bin, config(
-            place, [bad, good], "retry { max = 1; on = [timeout]; backoff = 1ms; }"), engine) as s:
+            place, [bad, good], "retry { max = 1; on = [timeout]; backoff = 1ms; }", times=HASTY), engine) as s:
         assert {get(s.port).status for _ in range(2)} == {200}
         # The one that may not be repeated is not.
         assert sorted(post(s.port).status for _ in range(2)) == [200, 504]
@@ -152,7 +157,8 @@ def test_a_cut_answer_stays_cut(sluice_bin, place, engine, kind, how):
         if how == "reset":
             talk.reset()
 
-    with Upstream(cut) as u, serve(sluice_bin, config(place, [u], "retry { max = 3; backoff = 1ms; }"), engine) as s:
+    with Upstream(cut) as u, serve(sluice_bin, config(
+            place, [u], "retry { max = 3; backoff = 1ms; }", times=HASTY), engine) as s:
         with connect(s.port) as c:
             c.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             data, _ = read_all(c)
@@ -260,7 +266,7 @@ def test_silence_in_a_body_cuts_it(sluice_bin, place, engine):
         talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
         talk.wait_gone()
 
-    with Upstream(stalls) as u, serve(sluice_bin, config(place, [u]), engine) as s:
+    with Upstream(stalls) as u, serve(sluice_bin, config(place, [u], times=HASTY), engine) as s:
         answer = get(s.port)
         assert (answer.status, answer.body, answer.complete) == (200, b"half", False)
         s.wait_log(r'"u"')
@@ -273,14 +279,12 @@ def test_the_total_time(sluice_bin, place, engine):
         talk.send_slowly(b"x" * 10000, 0.02)
 
     with Upstream(drips) as u, Upstream(silent) as v:
-        with serve(sluice_bin, config(place, [u], "timeouts { total = 500ms; }").replace(
-                "timeouts { connect = 1s; first_byte = 300ms; between = 300ms; }", ""), engine) as s:
+        with serve(sluice_bin, config(place, [u], times="total = 500ms;"), engine) as s:
             with connect(s.port) as c:
                 c.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
                 data, _ = read_all(c)
             assert b"\r\n\r\n" in data and len(data) < 10000
-        with serve(sluice_bin, config(place, [v], "timeouts { total = 500ms; }").replace(
-                "timeouts { connect = 1s; first_byte = 300ms; between = 300ms; }", ""), engine) as s:
+        with serve(sluice_bin, config(place, [v], times="total = 500ms;"), engine) as s:
             assert get(s.port).status == 504
 
 
@@ -298,8 +302,7 @@ def test_a_connection_that_is_never_taken(sluice_bin, place, engine):
             one.connect_ex(("127.0.0.1", port))
             stuffing.append(one)
         time.sleep(0.1)
-        with serve(sluice_bin, config(place, [f"127.0.0.1:{port}"], "retry = 0;").replace(
-                "connect = 1s", "connect = 200ms"), engine) as s:
+        with serve(sluice_bin, config(place, [f"127.0.0.1:{port}"], "retry = 0;", times=HASTY), engine) as s:
             assert get(s.port).status == 504
             s.wait_log(r'proxy "?u"?: .*connecting.*answered 504')
     finally:
@@ -316,7 +319,7 @@ def test_the_breaker_opens_and_closes(sluice_bin, place, engine):
             talk.read()
             talk.send(response(b"no", "500 Internal Server Error") if bad.is_set() else response())
 
-    breaker = "retry = 0; breaker { consecutive = 3; open = 300ms; probes = 1; }"
+    breaker = "retry = 0; breaker { consecutive = 3; open = 2s; probes = 1; }"
     with Upstream(moody) as u, serve(sluice_bin, config(place, [u], breaker), engine) as s:
         assert [get(s.port).status for _ in range(3)] == [500] * 3
         assert group(place)["servers"][0]["breaker"] == "open"
@@ -425,7 +428,7 @@ def test_an_overloaded_group_says_so(sluice_bin, place, engine):
             talk.send(response())
 
     limits = "max_requests = 2; retry = 0;"
-    text = config(place, [], limits).replace("first_byte = 300ms", "first_byte = 20s")
+    text = config(place, [], limits)
     with Upstream(waits) as u:
         text = text.replace("servers = [];", f'servers = ["{u.address}"];')
         with serve(sluice_bin, text, engine) as s:
@@ -457,7 +460,7 @@ def test_who_waits_for_a_place_gets_it(sluice_bin, place, engine):
 
     with Upstream(counts) as u:
         text = config(place, [], f'server "{u.address}" {{ max_conns = 3; }} queue {{ max = 50; timeout = 20s; }}',
-                      workers=2).replace("servers = [];", "").replace("first_byte = 300ms", "first_byte = 20s")
+                      workers=2).replace("servers = [];", "")
         with serve(sluice_bin, text, engine) as s:
             clients = [connect(s.port) for _ in range(30)]
             for c in clients:
@@ -512,7 +515,7 @@ def test_a_thousand_requests_while_servers_come_and_go(sluice_bin, place, engine
 
     text = config(place, ups, "retry { max = 8; budget = 100%; backoff = 1ms; on = [connect, reset]; }", workers=2)
     try:
-        with serve(sluice_bin, text.replace("first_byte = 300ms", "first_byte = 20s"), engine) as s:
+        with serve(sluice_bin, text, engine) as s:
             trouble = threading.Thread(target=turmoil)
             clients = [threading.Thread(target=client, args=(s.port, n)) for n in range(CLIENTS)]
             trouble.start()
