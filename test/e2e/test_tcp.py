@@ -94,6 +94,9 @@ def test_a_flow_that_is_cut_is_not_shown_as_whole(sluice_bin, servers, engine):
     with serve(sluice_bin, tcp(servers[0].address), engine) as s:
         for cut in (0, 1):
             ends = come(s), servers[0].accept()
+            # Before a byte went through, the next server would be tried.
+            ends[0].sendall(b"x")
+            assert ends[1].recv(1) == b"x"
             ends[cut].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             ends[cut].sendall(LARGE[:200000])
             ends[cut].close()
