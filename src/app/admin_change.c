@@ -49,12 +49,15 @@ static int wish_parse(struct wish *w, struct str line)
 	return 0;
 }
 
-static void wish_do(struct wish *w, struct str group)
+/* everywhere: a group without the server is passed over. */
+static void wish_do(struct wish *w, struct str group, bool everywhere)
 {
 	char why[256] = "";
 	int err = upstream_change(w->s->shared.groups, group, w->server, changes[w->which].change,
 				  w->weight, why, sizeof(why));
 
+	if (everywhere && err == -ENOENT)
+		return;
 	if (err) {
 		text_printf(w->answer, "%.*s in %.*s: %s\n", STR_ARG(w->server), STR_ARG(group),
 			    why[0] ? why : err_text(err));
@@ -66,15 +69,6 @@ static void wish_do(struct wish *w, struct str group)
 		    STR_ARG(group));
 }
 
-static bool group_has(const struct upstream_group_status *group, struct str server)
-{
-	for (unsigned i = 0; i < group->server_count; i++)
-		if (str_eq(group->servers[i].name, server) ||
-		    str_eq(group->servers[i].address, server))
-			return true;
-	return false;
-}
-
 /* No group was named: every one that has the server, or the only one there is. */
 static void wish_everywhere(struct wish *w, const struct upstream_group_status *groups,
 			    unsigned count)
@@ -83,14 +77,13 @@ static void wish_everywhere(struct wish *w, const struct upstream_group_status *
 
 	if (changes[w->which].change == UPSTREAM_ADD) {
 		if (count == 1)
-			wish_do(w, groups[0].name);
+			wish_do(w, groups[0].name, false);
 		else
 			text_printf(w->answer, "there are %u groups: name one of them\n", count);
 		return;
 	}
 	for (unsigned i = 0; i < count; i++)
-		if (group_has(&groups[i], w->server))
-			wish_do(w, groups[i].name);
+		wish_do(w, groups[i].name, true);
 	if (w->done || w->failed)
 		return;
 	text_printf(w->answer, "no group has a server %.*s", STR_ARG(w->server));
@@ -129,7 +122,7 @@ bool app_admin_change(struct app_server *s, struct str line, struct text *answer
 	else if (w.group.len == 0)
 		wish_everywhere(&w, groups, count);
 	else if (group_is_there(groups, count, w.group))
-		wish_do(&w, w.group);
+		wish_do(&w, w.group, false);
 	else
 		text_printf(answer, "no group \"%.*s\"\n", STR_ARG(w.group));
 	arena_free(&arena);

@@ -136,9 +136,9 @@ def answers(data=None):
 class Upstream:
     """`with Upstream(behaviour) as u:` listens on u.port until the block is left."""
 
-    def __init__(self, behaviour=None, name=""):
+    def __init__(self, behaviour=None, name="", host="127.0.0.1"):
         self.behaviour = behaviour or answers()
-        self.name = name
+        self.name, self.host = name, host
         self.lock = threading.Lock()
         self.requests, self.connections = [], 0
         self.ending = threading.Event()
@@ -151,7 +151,7 @@ class Upstream:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def count(self):
         with self.lock:
@@ -166,7 +166,7 @@ class Upstream:
         self.ending.clear()
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", self.port))
+        self.listener.bind((self.host, self.port))
         self.listener.listen(1024)
         self.port = self.listener.getsockname()[1]
         self.threads = []
