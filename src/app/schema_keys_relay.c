@@ -32,7 +32,7 @@ static const struct schema_key keys_tcp[] = {
 	 .apply = hook_service_listen, .max = APP_LISTENS_MAX, .doc = "Addresses, as for a site"},
 	{"proxy", SCHEMA_LIST, .max = SPEC_ANONYMOUS_MAX, TARGET(struct spec_service, to),
 	 .apply = hook_service_proxy,
-	 .doc = "The name of an `upstream`, or servers. When no route matches; without it such a connection is closed"},
+	 .doc = "The name of an `upstream`, or servers. When no route matches; without it such a connection is closed. With routes, so is one that does not begin with TLS"},
 	{"sni", SCHEMA_MAP, .apply = hook_sni_pair,
 	 .doc = "Short for routes: `sni { \"a.example.com\" = \"group\"; }`"},
 	{"route", SCHEMA_BLOCK, .flags = SCHEMA_REPEAT | SCHEMA_NAMED, .block = &block_tcp_route,
