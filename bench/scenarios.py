@@ -115,17 +115,14 @@ def end_load(load, seconds, line=""):
         raise Failed(said.strip() or "the load client said nothing")
     result = json.loads(lines[-1])
     if result["errors"]:
-        kinds = ", ".join(f"{n} {k}" for k, n in result["error_kinds"].items() if n)
-        raise Failed(f"errors: {kinds}")
+        kinds = ", ".join(f"{n} {k}" for k, n in result.get("error_kinds", {}).items() if n)
+        raise Failed(f"errors: {kinds or result['errors']}")
     return result
 
 
-def measure_rate(scenario, server, program, seconds, server_cpu):
-    """One round of one server: its clocks are read when the load client says that it starts and ends."""
-    size = BEHIND.get(scenario.name) or FILES[scenario.file]
-    load = start_load(program, (*scenario.load, "--seconds", str(seconds), "--warmup", "0.3", "--path",
-                                "/" + scenario.file, "--expect-status", "200", "--expect-length",
-                                str(size)), server.port)
+def clocked(load, server, server_cpu, count):
+    """The numbers of one round: the server's clocks are read when the load client says that it starts and ends. `count`:
+    from its result to what was done."""
     if load.stdout.readline() != "start\n":
         end_load(load, 5)
         raise Failed("the load client did not start")
@@ -135,12 +132,22 @@ def measure_rate(scenario, server, program, seconds, server_cpu):
     idle = cpu_idle_seconds(server_cpu) - idle
     wall = time.monotonic() - wall
     result = end_load(load, 10, line)
-    done = result["bytes"] / size if scenario.by_bytes else result["requests"]
+    done = count(result)
     if not done or cpu <= 0:
         raise Failed("no answers")
     return {"per_cpu_second": done / cpu, "per_second": done / result["seconds"],
             "server_cpu_seconds": cpu, "cpu_busy_seconds": max(0.0, wall - idle), "done": done,
             "seconds": result["seconds"], "client_cpu_seconds": result["client_cpu_seconds"]}
+
+
+def measure_rate(scenario, server, program, seconds, server_cpu):
+    """One round of one server."""
+    size = BEHIND.get(scenario.name) or FILES[scenario.file]
+    load = start_load(program, (*scenario.load, "--seconds", str(seconds), "--warmup", "0.3", "--path",
+                                "/" + scenario.file, "--expect-status", "200", "--expect-length",
+                                str(size)), server.port)
+    return clocked(load, server, server_cpu,
+                   lambda result: result["bytes"] / size if scenario.by_bytes else result["requests"])
 
 
 def start_relay(program, args, port, backend):
@@ -149,46 +156,16 @@ def start_relay(program, args, port, backend):
                             stderr=subprocess.PIPE, text=True)
 
 
-def end_relay(load, seconds, line=""):
-    """As end_load."""
-    try:
-        out, said = load.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        load.kill()
-        load.communicate()
-        raise Failed("the client of the relay did not end in time") from None
-    lines = (line + out).strip().splitlines()
-    if not lines or not lines[-1].startswith("{"):
-        raise Failed(said.strip() or "the client of the relay said nothing")
-    result = json.loads(lines[-1])
-    if result["errors"]:
-        raise Failed(f"{result['errors']} errors")
-    return result
-
-
 def measure_relay(scenario, server, program, backend, seconds, server_cpu):
     """As measure_rate, with both ends of the relay in one program."""
     load = start_relay(program, (*scenario.load, "--seconds", str(seconds)), server.port, backend)
-    if load.stdout.readline() != "start\n":
-        end_relay(load, 5)
-        raise Failed("the client of the relay did not start")
-    cpu, idle, wall = server.cpu_seconds(), cpu_idle_seconds(server_cpu), time.monotonic()
-    line = load.stdout.readline()
-    cpu = server.cpu_seconds() - cpu
-    idle = cpu_idle_seconds(server_cpu) - idle
-    wall = time.monotonic() - wall
-    result = end_relay(load, 10, line)
-    done = result["bytes"] / 2**20 if scenario.by_bytes else result["done"]
-    if not done or cpu <= 0:
-        raise Failed("nothing came through")
-    return {"per_cpu_second": done / cpu, "per_second": done / result["seconds"],
-            "server_cpu_seconds": cpu, "cpu_busy_seconds": max(0.0, wall - idle), "done": done,
-            "seconds": result["seconds"], "client_cpu_seconds": result["client_cpu_seconds"]}
+    return clocked(load, server, server_cpu,
+                   lambda result: result["bytes"] / 2**20 if scenario.by_bytes else result["done"])
 
 
 def measure_relay_idle(server, program, backend):
     """Bytes of private anonymous memory that one idle relayed connection adds."""
-    end_relay(start_relay(program, ("--mode", "idle", "--conns", "100", "--seconds", "0.1"), server.port,
+    end_load(start_relay(program, ("--mode", "idle", "--conns", "100", "--seconds", "0.1"), server.port,
                           backend), 20)
     time.sleep(0.5)
     before = server.anonymous_bytes()
@@ -197,7 +174,7 @@ def measure_relay_idle(server, program, backend):
     load.stdout.readline()
     time.sleep(1)
     after = server.anonymous_bytes()
-    result = end_relay(load, 30)
+    result = end_load(load, 30)
     if result["open"] != RELAY_IDLE_CONNECTIONS or result["done"] != RELAY_IDLE_CONNECTIONS:
         raise Failed(f"only {result['done']} of {RELAY_IDLE_CONNECTIONS} connections were relayed")
     return {"bytes_per_connection": (after - before) / RELAY_IDLE_CONNECTIONS, "before": before,
