@@ -55,6 +55,7 @@ struct drip_config {
 	bool known; /* Content-Length, else chunked */
 	int error;  /* in the middle of the body; 0: none */
 	bool ends;  /* in the middle, as if that were all */
+	bool reads; /* the body of its request meanwhile, as far as it has come */
 };
 
 struct drip {
@@ -106,6 +107,15 @@ static void *config_attach(const void *config, struct http_worker *worker)
 	return (void *)(uintptr_t)config;
 }
 
+static void drip_read(struct source *body, void *consumer)
+{
+	struct seg s;
+
+	(void)consumer;
+	while (source_pull(body, 1000, SEG_MEM, &s) == PULL_DATA)
+		seg_release(&s);
+}
+
 static int drip_open(void *state, struct http_stream *s)
 {
 	const struct drip_config *config = state;
@@ -117,6 +127,10 @@ static int drip_open(void *state, struct http_stream *s)
 	assert_non_null(d);
 	d->source.ops = &drip_ops;
 	d->config = config;
+	if (config->reads && s->request_body) {
+		s->request_body->wake = drip_read;
+		drip_read(s->request_body, d);
+	}
 	return http_respond(s, &head, &d->source);
 }
 
@@ -273,9 +287,10 @@ static void add_route(struct http_site *site, const char *path, const struct han
 
 static void web_config(void)
 {
-	static const struct drip_config drip, known = {.known = true}, broken = {.error = -EIO},
-					      broken_known = {.known = true, .error = -EIO},
-					      ends = {.known = true, .ends = true};
+	static const struct drip_config drip = {.reads = true}, known = {.known = true},
+					broken = {.error = -EIO},
+					broken_known = {.known = true, .error = -EIO},
+					ends = {.known = true, .ends = true};
 	struct http_site *site = NULL;
 
 	web->config = http_config_new(1);
@@ -551,16 +566,43 @@ static void script_over(struct client *c)
 	client_over(c);
 }
 
-static void script_open(const struct ask *ask, enum client_manner manner)
+static void script_open_in(const struct sim_options *o, const struct ask *ask,
+			   enum client_manner manner)
 {
-	const struct sim_options o = {.seed = 1};
 	struct client *c;
 
-	web_open(&o);
+	web_open(o);
 	c = client_new(manner);
 	c->over = script_over;
 	client_add(c, ask);
 	client_go(c);
+}
+
+static void script_open(const struct ask *ask, enum client_manner manner)
+{
+	const struct sim_options o = {.seed = 1};
+
+	script_open_in(&o, ask, manner);
+}
+
+/* Although it said that it is the last request, and a reset would take the answer away. */
+static void test_an_answer_before_the_end_of_its_request_arrives(void **state)
+{
+	/* The answer is on its way for long, and the client still sends. */
+	const struct sim_options o = {.seed = 1, .recv_bytes = 64};
+	char request[2000];
+	const struct ask early = {request, NULL, DRIP_BYTES, .last = true};
+
+	(void)state;
+	snprintf(request, sizeof(request),
+		 "POST /drip HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+		 "Content-Length: 999\r\n\r\n%0999d",
+		 0);
+	script_open_in(&o, &early, CLIENT_BYTES);
+	web_close();
+	assert_int_equal(told.answered, 1);
+	assert_int_equal(told.status[0], 200);
+	assert_false(told.failed);
 }
 
 static const struct ask ask_big = {GET("/files/big"), NULL, BIG_BYTES};
@@ -678,6 +720,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		sim_test(test_every_answer_is_right_or_visibly_cut),
 		sim_test(test_without_faults_everything_is_answered),
+		sim_test(test_an_answer_before_the_end_of_its_request_arrives),
 		sim_test(test_a_disk_error_inside_a_body_cuts_it),
 		sim_test(test_a_file_cut_inside_its_body_cuts_the_answer),
 		sim_test(test_a_file_that_cannot_be_opened_is_an_error),

@@ -240,6 +240,9 @@ static bool h1_after_response(struct h1_conn *h1)
 		h1_set_state(h1, H1_REST);
 		return true;
 	}
+	/* It said that nothing follows, but still sends this: a close that does not wait would take the answer from it. */
+	if (!st->body_done)
+		h1->client_last = false;
 	h1_queue_flushing(h1);
 	return true;
 }
