@@ -8,7 +8,6 @@
 #include "sim_test.h"
 
 #define CLIENT_ASKS_MAX 6
-#define CLIENT_TEXT_MAX 4096
 
 enum client_manner {
 	CLIENT_PLAIN,  /* in pieces, at once */
@@ -25,9 +24,16 @@ struct ask {
 	const char *text;
 	const uint8_t *body; /* NULL with body_len > 0: pattern bytes, see client_pattern */
 	size_t body_len;
-	bool head;   /* no body comes */
-	bool last;   /* the connection ends after it */
-	bool broken; /* the body fails on the way: it must never look whole */
+	size_t text_len; /* 0: it is a string */
+	/*
+	 * Not 0: every answer that the origin gave says so with X-Id, and has this body; so has each 200. Others have any
+	 * body. And any may be cut, so that it shows.
+	 */
+	unsigned id;
+	bool surplus; /* with id: it may get the surplus answer to another (X-Surplus) */
+	bool head;    /* no body comes */
+	bool last;    /* the connection ends after it */
+	bool broken;  /* the body fails on the way: it must never look whole */
 };
 
 struct client {
@@ -39,14 +45,15 @@ struct client {
 	enum client_manner manner;
 	struct ask asks[CLIENT_ASKS_MAX];
 	unsigned ask_count;
-	char out[CLIENT_TEXT_MAX];
+	char *out;
 	size_t out_len, sent, turn_at; /* turn_at: where its manner shows */
 	struct iovec iov;
 	uint8_t *in;
 	size_t in_len, in_cap, parsed, checked; /* checked: of the body at `parsed` */
-	unsigned answered;                      /* whole responses */
+	unsigned answered, informed;            /* whole responses; 1xx before them */
 	unsigned status[CLIENT_ASKS_MAX];
 	bool deaf, turned, failed, ended, closing;
+	bool cut;                      /* ended inside an answer */
 	void (*over)(struct client *); /* the client is closed; frees it */
 	void *owner;
 };
