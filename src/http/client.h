@@ -132,7 +132,7 @@ void http_call_start(struct http_link *, struct http_call *);
 void http_call_cancel(struct http_call *);
 /*
  * After `respond` with 101, in that callback or later: the conn, with what came after the head still to be pulled. The link is
- * gone with that, `done` is not called any more, `closed` is.
+ * gone with that, `done` is not called any more, `closed` is. Views of the response are good until `respond` returns.
  */
 struct conn *http_call_take_conn(struct http_call *);
 

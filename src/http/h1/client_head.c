@@ -107,7 +107,10 @@ static void head_respond(struct h1_link *l)
 	bool bodiless = x->framing.body == H1_BODY_NONE;
 	if (!bodiless)
 		h1_exchange_body(x);
+	/* Who takes the conn of a switch still has to read what the head says. */
+	struct seg_owner *head = switched ? seg_owner_ref(x->head_owner) : NULL;
 	call->ops->respond(call);
+	seg_owner_unref(head);
 	if (bodiless && head_goes_on(l, turn, LINK_BODY))
 		h1_link_finish(l);
 }
