@@ -32,6 +32,7 @@ struct io_backend {
 	/* The system calls of its world; NULL: the kernel's. */
 	ssize_t (*try_send)(struct io_fd *, const struct iovec *, unsigned n, unsigned flags);
 	ssize_t (*try_sendfile)(struct io_fd *, int file, int64_t off, size_t len);
+	ssize_t (*try_recv)(struct io_fd *, const struct iovec *, unsigned n);
 	ssize_t (*try_splice_in)(struct io_fd *, int pipe, size_t len);
 	ssize_t (*try_splice_out)(struct io_fd *, int pipe, size_t len, bool more);
 	int (*try_connect)(struct io_fd *, const struct sockaddr *, socklen_t, bool first);
@@ -113,6 +114,7 @@ static inline bool io_code_has_fd(unsigned code)
 /* The kernel's system calls, which backends share: io/sys.c. */
 ssize_t io_sys_send(struct io_fd *, const struct iovec *, unsigned n, unsigned flags);
 ssize_t io_sys_sendfile(struct io_fd *, int file, int64_t off, size_t len);
+ssize_t io_sys_recv(struct io_fd *, const struct iovec *, unsigned n);
 ssize_t io_sys_splice_in(struct io_fd *, int pipe, size_t len);
 ssize_t io_sys_splice_out(struct io_fd *, int pipe, size_t len, bool more);
 int io_sys_connect(struct io_fd *, const struct sockaddr *, socklen_t, bool first);

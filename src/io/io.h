@@ -39,6 +39,8 @@ int io_try_connect(struct io_fd *, const struct sockaddr *, socklen_t, bool firs
  * program ignores SIGPIPE: unlike io_try_send, this call cannot ask for silence.
  */
 ssize_t io_try_sendfile(struct io_fd *, int file, int64_t off, size_t len);
+/* recvmsg(2): bytes, 0 at the end of the stream, -EAGAIN, -errno. No op of the read side may be in flight. */
+ssize_t io_try_recv(struct io_fd *, const struct iovec *, unsigned n);
 /*
  * splice(2) between a socket and a pipe, up to len bytes: bytes, -EAGAIN, -errno. In: 0 at the end of the stream; the
  * pipe is empty, for a full one would look like a quiet socket. Out: `more` as IO_SEND_MORE; not silent either.

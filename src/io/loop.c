@@ -510,6 +510,16 @@ ssize_t io_try_sendfile(struct io_fd *fd, int file, int64_t off, size_t len)
 				     : io_sys_sendfile(fd, file, off, len);
 }
 
+ssize_t io_try_recv(struct io_fd *fd, const struct iovec *iov, unsigned n)
+{
+	const struct io_backend *backend = fd->loop->backend;
+
+	loop_assert_owner(fd->loop);
+	assert(n > 0 && n <= IO_IOV_MAX);
+	assert(!fd->rd);
+	return backend->try_recv ? backend->try_recv(fd, iov, n) : io_sys_recv(fd, iov, n);
+}
+
 ssize_t io_try_splice_in(struct io_fd *fd, int pipe, size_t len)
 {
 	const struct io_backend *backend = fd->loop->backend;

@@ -477,6 +477,17 @@ static int op_try_openat(struct io_loop *loop, const struct io_openat *o)
 	return sim_chance(w, w->o.faults.cold) ? -EAGAIN : job_open(w, o);
 }
 
+/* The first piece alone: callers expect a short read. */
+static ssize_t op_try_recv(struct io_fd *fd, const struct iovec *iov, unsigned n)
+{
+	struct sim_socket *s = socket_of(fd);
+
+	(void)n;
+	if (sim_chance(s->world, s->world->o.faults.again))
+		return -EAGAIN;
+	return sim_take(s, iov->iov_base, iov->iov_len);
+}
+
 static ssize_t op_try_splice_in(struct io_fd *fd, int pipe, size_t len)
 {
 	struct sim_socket *s = socket_of(fd);
@@ -596,6 +607,7 @@ const struct io_backend io_backend_sim = {
 	.features = op_features,
 	.try_send = op_try_send,
 	.try_sendfile = op_try_sendfile,
+	.try_recv = op_try_recv,
 	.try_splice_in = op_try_splice_in,
 	.try_splice_out = op_try_splice_out,
 	.try_connect = op_try_connect,

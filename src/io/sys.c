@@ -50,6 +50,22 @@ ssize_t io_sys_sendfile(struct io_fd *fd, int file, int64_t off, size_t len)
 	return -EAGAIN;
 }
 
+ssize_t io_sys_recv(struct io_fd *fd, const struct iovec *iov, unsigned n)
+{
+	struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
+	ssize_t got;
+
+	do {
+		got = recvmsg(fd->fd, &message, 0);
+	} while (got < 0 && errno == EINTR);
+	if (got >= 0)
+		return got;
+	if (errno != EAGAIN)
+		return -errno;
+	fd->ready &= (uint8_t) ~(IO_READY_IN | IO_READY_EOF);
+	return -EAGAIN;
+}
+
 ssize_t io_sys_splice_in(struct io_fd *fd, int pipe, size_t len)
 {
 	ssize_t n;

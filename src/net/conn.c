@@ -28,6 +28,10 @@ void plain_receive(struct plain *p)
 	if (p->receiving || p->dial || p->eof || p->conn.source.error || p->state == PLAIN_GONE)
 		return;
 	p->receiving = true;
+	if (p->bulk && p->state == PLAIN_OPEN) {
+		plain_wait_readable(p);
+		return;
+	}
 	p->rd.code = IO_RECV;
 	p->rd.cb = plain_received;
 	/* The first receive is alone: a connection that brings one request has nothing to cancel at its end. */
@@ -104,6 +108,7 @@ static void plain_lingered(struct plain *p, const struct buf *b)
 static void plain_data(struct plain *p, struct buf *b)
 {
 	p->conn.bytes_in += b->end - b->start;
+	plain_note_received(p, b->end - b->start);
 	if (p->state == PLAIN_LINGER)
 		plain_lingered(p, b);
 	/* Who still sends while we send our last is not read for ever. */
@@ -164,12 +169,24 @@ static void plain_received(struct io_op *op, int result)
 	source_wake(&p->conn.source);
 }
 
+/* There is something that neither an op nor a splice is to take. */
+static bool plain_may_read(const struct plain *p)
+{
+	return p->readable && !p->receiving && !p->piping && !p->eof && !p->conn.source.error;
+}
+
 static enum pull plain_pull(struct source *source, size_t want, unsigned kinds, struct seg *out)
 {
 	struct plain *p = plain_of(SL_CONTAINER(source, struct conn, source));
 	struct seg_node *first = p->in.head;
 
 	p->piping = kinds & SEG_PIPE && !p->no_splice;
+	if (!first && plain_may_read(p)) {
+		enum pull r = plain_read_bulk(p, want);
+		if (r != PULL_DATA)
+			return r;
+		first = p->in.head;
+	}
 	if (first && first->seg.kind == SEG_PIPE && !(kinds & SEG_PIPE))
 		return plain_pull_copy(p, want, out);
 	if (first && first->seg.len <= want) {

@@ -30,11 +30,12 @@ struct conn_ops {
 
 /*
  * Incoming: `source` (end after FIN, fail with the socket's error). Nothing is read unless somebody pulled, but for
- * what a receive that is already armed brings: at most CONN_AHEAD_BYTES. A pull gives SEG_MEM; one that allows
+ * what a receive that is already armed brings: at most CONN_AHEAD_BYTES. From a peer that sends much at once a pull
+ * itself reads, up to 128 KiB of what it wants. A pull gives SEG_MEM; one that allows
  * SEG_PIPE stops the receiving into memory and gives, once what came so has been pulled, bytes that were
  * spliced into a leased pipe (net/pipe.h), where the engine can splice.
  * source.close must not be called; conn_close ends both directions.
- * Outgoing: what is sent within a loop turn leaves together at its end, in order.
+ * Outgoing: what is sent within a loop turn leaves together at its end, or at conn_flush, in order.
  */
 struct conn {
 	struct source source;

@@ -10,25 +10,30 @@
 /* A splice that brought this much probably left some. */
 #define PIPE_GO_ON_BYTES 65536
 
-static void pipe_readable(struct io_op *op, int result)
+static void plain_is_readable(struct io_op *op, int result)
 {
 	struct plain *p = SL_CONTAINER(op, struct plain, rd);
 
 	p->receiving = false;
 	p->readable = result == 0;
+	p->reads = 0;
 	if (result < 0 && result != -ECANCELED)
 		plain_received_end(p, result);
 	if (p->state == PLAIN_LINGER)
 		plain_receive(p);
 	if (!p->waiting || p->state != PLAIN_OPEN)
 		return;
-	/* Since then somebody pulled who takes no pipe. */
-	if (!p->piping && !p->conn.source.error) {
-		plain_receive(p);
-		return;
-	}
 	p->waiting = false;
 	source_wake(&p->conn.source);
+}
+
+void plain_wait_readable(struct plain *p)
+{
+	p->receiving = true;
+	p->rd.code = IO_WAIT_IN;
+	p->rd.cb = plain_is_readable;
+	p->rd.flags = 0;
+	io_submit(p->conn.loop, &p->rd);
 }
 
 enum pull plain_wait_pipe(struct plain *p)
@@ -40,20 +45,37 @@ enum pull plain_wait_pipe(struct plain *p)
 			io_cancel(&p->rd);
 		return PULL_WAIT;
 	}
-	p->receiving = true;
-	p->rd.code = IO_WAIT_IN;
-	p->rd.cb = pipe_readable;
-	p->rd.flags = 0;
-	io_submit(p->conn.loop, &p->rd);
+	plain_wait_readable(p);
 	return PULL_WAIT;
 }
 
-/* Copies this once. */
+/* An op receives this, into memory. */
 static enum pull pipe_none(struct plain *p)
 {
+	p->bulk = 0;
 	p->waiting = true;
 	plain_receive(p);
 	return PULL_WAIT;
+}
+
+enum pull plain_read_nothing(struct plain *p, ssize_t result)
+{
+	p->readable = false;
+	if (result == -EAGAIN && p->piping)
+		return plain_wait_pipe(p);
+	if (result == -EAGAIN) {
+		p->waiting = true;
+		plain_receive(p);
+		return PULL_WAIT;
+	}
+	/*
+	 * A send in flight may have been told of a reset, which makes this look like an end, and its callback is still to
+	 * come. What is received by an op comes after that.
+	 */
+	if (result == 0 && p->sending)
+		return pipe_none(p);
+	plain_received_end(p, (int)result);
+	return p->eof ? PULL_END : PULL_FAIL;
 }
 
 enum pull plain_pull_pipe(struct plain *p, size_t want, struct seg *out)
@@ -74,22 +96,13 @@ enum pull plain_pull_pipe(struct plain *p, size_t want, struct seg *out)
 		return PULL_DATA;
 	}
 	seg_owner_unref(&lease->owner);
-	p->readable = false;
-	if (n == -EAGAIN)
-		return plain_wait_pipe(p);
 	if (n == -EINVAL || n == -EOPNOTSUPP) {
+		p->readable = false;
 		p->no_splice = true;
 		p->piping = false;
 		return pipe_none(p);
 	}
-	/*
-	 * A send in flight may have been told of a reset, which makes this look like an end, and its callback is still to
-	 * come. What is received by an op comes after that.
-	 */
-	if (n == 0 && p->sending)
-		return pipe_none(p);
-	plain_received_end(p, (int)n);
-	return p->eof ? PULL_END : PULL_FAIL;
+	return plain_read_nothing(p, n);
 }
 
 enum pull plain_pull_copy(struct plain *p, size_t want, struct seg *out)

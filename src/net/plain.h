@@ -39,6 +39,8 @@ struct plain {
 	struct plain_aside *aside;
 	struct plain_dial *dial; /* while it connects */
 	uint8_t state;
+	uint8_t bulk;  /* above 0: much comes at once, and is read by conn_bulk.c */
+	uint8_t reads; /* of it since the loop last said that there is something */
 	bool eof : 1;
 	bool waiting : 1;   /* a pull returned PULL_WAIT */
 	bool receiving : 1; /* rd is in flight */
@@ -47,9 +49,9 @@ struct plain {
 	bool was_full : 1;
 	bool failed : 1; /* a failure to send was reported */
 	bool no_linger : 1;
-	bool sending : 1;   /* aside->op is in flight */
-	bool piping : 1;    /* the last pull asked for a pipe */
-	bool readable : 1;  /* there may be something to splice */
+	bool sending : 1;  /* aside->op is in flight */
+	bool piping : 1;   /* the last pull asked for a pipe */
+	bool readable : 1; /* there may be something to read or to splice, and no op waits for it */
 	bool no_splice : 1; /* the kernel refused once */
 };
 
@@ -70,6 +72,18 @@ void plain_step(struct plain *);
 void plain_fail(struct plain *, int err);
 /* Waits to send (IO_SEND) or for room (IO_WAIT_OUT), then plain_step. 0 or -ENOMEM. */
 int plain_sleep(struct plain *, enum io_code);
+
+/* Waits with p->rd until there is something to read. */
+void plain_wait_readable(struct plain *);
+/* A read or splice brought no bytes (0 or -errno): waits, or tells of the end. */
+enum pull plain_read_nothing(struct plain *, ssize_t result);
+
+/*
+ * conn_bulk.c: an op received so much; and a read of `want` bytes or a little more out of a socket that may have them,
+ * when nothing waits in memory. PULL_DATA: p->in holds some.
+ */
+void plain_note_received(struct plain *, size_t);
+enum pull plain_read_bulk(struct plain *, size_t want);
 
 /* conn_pipe.c: a pull into a pipe, when nothing waits in memory; and the pipe at the head of the output. */
 enum pull plain_pull_pipe(struct plain *, size_t want, struct seg *);

@@ -6,6 +6,10 @@
 /* One pull asks for at most this much: a file segment may be larger than what the conn holds, for it holds no memory. */
 #define PUMP_WANT_MAX (2u * 1024 * 1024)
 
+/* What came out of memory leaves while it is in the cache: in portions, and the last of it when no more comes. */
+#define PUMP_FLUSH_BYTES (128u * 1024)
+#define PUMP_FLUSH_LAST_BYTES (32u * 1024)
+
 enum pump_state {
 	PUMP_IDLE,   /* not started, stopped, or done */
 	PUMP_MOVING, /* inside pump_move */
@@ -13,8 +17,17 @@ enum pump_state {
 	PUMP_CONN,   /* waits for the conn to drain */
 };
 
+static void pump_flush(const struct pump *p, size_t least)
+{
+	if (p->conn->queued >= least && !p->file && !p->pipe)
+		conn_flush(p->conn);
+}
+
 static void pump_finish(struct pump *p, int result)
 {
+	/* What is framed has its last chunk still to come. */
+	if (!p->frame)
+		pump_flush(p, PUMP_FLUSH_LAST_BYTES);
 	p->state = PUMP_IDLE;
 	p->source->wake = NULL;
 	p->done(p, result);
@@ -27,6 +40,8 @@ static int pump_send(struct pump *p, struct seg s)
 
 	if (err)
 		pump_finish(p, err);
+	else
+		pump_flush(p, PUMP_FLUSH_BYTES);
 	return err ? 1 : 0;
 }
 
@@ -60,6 +75,7 @@ static int pump_one(struct pump *p)
 		p->pipe |= s.kind == SEG_PIPE;
 		return pump_send(p, s);
 	case PULL_WAIT:
+		pump_flush(p, PUMP_FLUSH_LAST_BYTES);
 		p->state = PUMP_SOURCE;
 		return 1;
 	case PULL_END:

@@ -15,6 +15,7 @@ static struct {
 	int peer;
 	struct pair_in in;
 	unsigned woken, drained;
+	size_t said, at; /* of the pattern: by the peer, and taken */
 	bool closed;
 } t;
 
@@ -203,6 +204,118 @@ static void test_ahead_is_bounded(void **state)
 }
 
 /* Sending. */
+
+/* Pulls `n` bytes of the pattern. */
+static void take(size_t n)
+{
+	struct seg s;
+
+	while (n) {
+		unsigned woken = t.woken;
+
+		switch (pull(n, &s)) {
+		case PULL_DATA:
+			for (size_t i = 0; i < s.len; i++, t.at++)
+				if (s.u.mem[i] != (uint8_t)(t.at % 251))
+					fail_msg("byte %zu is another", t.at);
+			n -= s.len;
+			seg_release(&s);
+			break;
+		case PULL_WAIT:
+			PAIR_UNTIL(t.loop, t.woken > woken);
+			break;
+		default:
+			fail_msg("it ended at byte %zu", t.at);
+		}
+	}
+}
+
+static void say_pattern(size_t n)
+{
+	static uint8_t bytes[100000];
+
+	assert_true(n <= sizeof(bytes));
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)((t.said + i) % 251);
+	pair_send(t.peer, bytes, n);
+	t.said += n;
+}
+
+/* The connection has brought full buffers: from now on pulls read. */
+static void bring_much(void)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		say_pattern(100000);
+		take(100000);
+	}
+}
+
+static void test_much_is_read_by_pulls(void **state)
+{
+	struct seg s;
+	uint64_t before;
+
+	bring_much();
+	unsigned woken = t.woken;
+	assert_int_equal(pull(1, &s), PULL_WAIT);
+	say_pattern(100000);
+	PAIR_UNTIL(t.loop, t.woken > woken);
+	before = t.conn->bytes_in;
+	pair_turns(t.loop, 3);
+	assert_int_equal(t.conn->bytes_in, before);
+	/* Whatever the pulls ask for, and wherever buffers end. */
+	for (size_t n = 1; n < 30000; n = n * 3 + 1)
+		take(n);
+	take(t.said - t.at);
+	for (unsigned i = 0; i < 20; i++) {
+		say_pattern(100000);
+		take(100000);
+	}
+	assert_int_equal(pull(1, &s), PULL_WAIT);
+	assert_int_equal(t.conn->bytes_in, t.said);
+}
+
+static void test_little_is_received_again(void **state)
+{
+	struct seg s;
+
+	bring_much();
+	for (unsigned i = 0; i < 12; i++) {
+		say_pattern(10);
+		take(10);
+	}
+	/* A receive is armed, and brings what nobody pulled. */
+	assert_int_equal(pull(1, &s), PULL_WAIT);
+	say_pattern(10);
+	PAIR_UNTIL(t.loop, t.conn->bytes_in == t.said);
+	take(10);
+}
+
+static void test_end_after_much(void **state)
+{
+	struct seg s;
+
+	bring_much();
+	say_pattern(50000);
+	assert_int_equal(shutdown(t.peer, SHUT_WR), 0);
+	take(50000);
+	if (pull(1, &s) == PULL_WAIT)
+		PAIR_UNTIL(t.loop, pull(1, &s) != PULL_WAIT);
+	assert_int_equal(pull(1, &s), PULL_END);
+}
+
+static void test_reset_after_much(void **state)
+{
+	struct seg s;
+
+	bring_much();
+	assert_int_equal(pull(1, &s), PULL_WAIT);
+	pair_reset(t.peer);
+	t.peer = -1;
+	PAIR_UNTIL(t.loop, pull(1, &s) != PULL_WAIT);
+	assert_int_equal(pull(1, &s), PULL_FAIL);
+	assert_int_equal(t.conn->source.error, -ECONNRESET);
+}
 
 static void test_sends_leave_in_order(void **state)
 {
@@ -408,6 +521,10 @@ int main(void)
 		TEST(test_end_after_the_bytes),
 		TEST(test_reset_of_the_peer),
 		TEST(test_ahead_is_bounded),
+		TEST(test_much_is_read_by_pulls),
+		TEST(test_little_is_received_again),
+		TEST(test_end_after_much),
+		TEST(test_reset_after_much),
 		TEST(test_sends_leave_in_order),
 		TEST(test_full_and_drained),
 		TEST(test_file_between_memory),

@@ -24,7 +24,8 @@ static struct {
 static struct {
 	struct conn conn;
 	size_t taken;
-	int fails; /* what send answers */
+	size_t flushed; /* what waited at the last flush */
+	int fails;      /* what send answers */
 	size_t fails_at;
 } to;
 
@@ -59,6 +60,16 @@ static int to_send(struct conn *conn, struct seg s)
 	return 0;
 }
 
+static int framed_all(struct pump *p, struct seg s)
+{
+	return conn_send(p->conn, s);
+}
+
+static void to_flush(struct conn *conn)
+{
+	to.flushed = conn->queued;
+}
+
 static void done(struct pump *p, int why)
 {
 	assert_ptr_equal(p, &pump);
@@ -69,7 +80,7 @@ static void done(struct pump *p, int why)
 static void start(const struct step *steps, uint64_t bytes_max)
 {
 	static const struct source_ops from_ops = {.pull = from_pull};
-	static const struct conn_ops to_ops = {.send = to_send};
+	static const struct conn_ops to_ops = {.send = to_send, .flush = to_flush};
 
 	memset(&from, 0, sizeof(from));
 	memset(&to, 0, sizeof(to));
@@ -171,6 +182,28 @@ static void test_waits_for_the_conn(void **state)
 	assert_int_equal(to.taken, 2 * CONN_SEND_HIGH);
 }
 
+static void test_much_leaves_at_once(void **state)
+{
+	/* In portions, and the rest when the source has no more now, or at the end. */
+	start(STEPS(DATA(130 * 1024), DATA(1000), WAIT, DATA(1000), END), PUMP_TO_END);
+	pump_start(&pump);
+	assert_int_equal(to.flushed, 130 * 1024 + 1000);
+	source_wake(&from.source);
+	assert_int_equal(to.flushed, 130 * 1024 + 2000);
+	/* Little waits for company. */
+	start(STEPS(DATA(1000), WAIT, DATA(1000), END), PUMP_TO_END);
+	pump_start(&pump);
+	source_wake(&from.source);
+	assert_int_equal(dones, 1);
+	assert_int_equal(to.flushed, 0);
+	/* A last chunk joins what is before it. */
+	start(STEPS(DATA(64 * 1024), END), PUMP_TO_END);
+	pump.frame = framed_all;
+	pump_start(&pump);
+	assert_int_equal(dones, 1);
+	assert_int_equal(to.flushed, 0);
+}
+
 static void test_conn_fails(void **state)
 {
 	/* While the source is waited for: who drains tells of it. */
@@ -234,6 +267,7 @@ int main(void)
 		cmocka_unit_test(test_source_fails),
 		cmocka_unit_test(test_waits_for_the_source),
 		cmocka_unit_test(test_waits_for_the_conn),
+		cmocka_unit_test(test_much_leaves_at_once),
 		cmocka_unit_test(test_conn_fails),
 		cmocka_unit_test(test_frame),
 		cmocka_unit_test(test_stop),
