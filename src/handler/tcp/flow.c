@@ -138,7 +138,7 @@ static void flow_failed(struct tcp_flow *f, int why)
 	/* Nothing of it can have arrived there: the next server gets it. */
 	if (f->early.len)
 		conn_unpull(f->relay.conn[RELAY_CLIENT], f->early);
-	f->early.len = 0;
+	f->early = (struct seg){0};
 	upstream_blame(&f->turn, err_text(why));
 	flow_give(f, UPSTREAM_FAILED);
 	f->state = TCP_WAITING;
