@@ -13,13 +13,17 @@ struct tcp_mirror {
 	struct source *from; /* NULL: it was closed */
 	struct list link;
 	struct tcp_service *service;
-	struct conn *conn; /* NULL: conn_close was called */
+	struct conn *conn;    /* NULL: conn_close was called */
+	struct conn *closing; /* then this, until it is gone */
 	struct upstream_turn turn;
-	struct io_timer timer; /* of connecting */
+	struct io_timer timer; /* of connecting, and of closing */
 	uint64_t connect_ns;
 	uint8_t outcome; /* enum upstream_outcome */
 	bool conn_gone;  /* and it was closed */
 };
+
+/* The client has ended; a server that does not take the rest in this time is not worth a longer wait. */
+#define MIRROR_LEAVE_MS 5000
 
 static _Thread_local struct slab mirror_slab =
 	SLAB_INIT("tcp mirror", sizeof(struct tcp_mirror), 64);
@@ -42,9 +46,16 @@ static void mirror_closed(void *consumer)
 {
 	struct tcp_mirror *m = consumer;
 
+	io_timer_stop(&m->timer);
 	upstream_give(&m->turn, m->outcome, m->connect_ns);
+	m->closing = NULL;
 	m->conn_gone = true;
 	mirror_maybe_free(m);
+}
+
+static void mirror_left(struct io_timer *t)
+{
+	conn_close(SL_CONTAINER(t, struct tcp_mirror, timer)->closing, -ETIMEDOUT);
 }
 
 static void mirror_end(struct tcp_mirror *m, enum upstream_outcome outcome, int why)
@@ -53,8 +64,10 @@ static void mirror_end(struct tcp_mirror *m, enum upstream_outcome outcome, int 
 
 	if (!c)
 		return;
-	io_timer_stop(&m->timer);
 	m->conn = NULL;
+	m->closing = c;
+	m->timer.fire = mirror_left;
+	io_timer_set(m->service->loop, &m->timer, MIRROR_LEAVE_MS);
 	m->outcome = (uint8_t)outcome;
 	upstream_moved(&m->turn, c->bytes_in, c->bytes_out);
 	conn_close(c, why);
@@ -212,6 +225,8 @@ void tcp_mirrors_abort(struct tcp_service *s)
 		struct tcp_mirror *m = SL_CONTAINER(l, struct tcp_mirror, link);
 
 		next = l->next;
+		if (m->closing)
+			conn_close(m->closing, -ECANCELED);
 		mirror_end(m, UPSTREAM_ABANDONED, -ECANCELED);
 	}
 }
