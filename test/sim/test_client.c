@@ -699,6 +699,27 @@ static void test_a_server_that_does_not_read(void **state)
 	timing_close(&t);
 }
 
+/* It has answered and ends, and what it did not take of the request is of no use any more. */
+static void test_a_server_that_ends_and_does_not_read(void **state)
+{
+	struct timing t;
+
+	timing_open(&t, false);
+	t.request.method = HTTP_POST;
+	t.request.method_text = STR("POST");
+	t.request.content_length = 200000;
+	t.call.request_body = &t.upload;
+	http_call_start(t.link, &t.call);
+	run_ms(10);
+	assert_int_equal(t.call.stage, HTTP_CALL_SEND);
+	timing_says(&t, "HTTP/1.1 413 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	run_ms(100);
+	assert_int_equal(t.dones, 1);
+	assert_int_equal(t.why, 0);
+	assert_int_equal(t.closed, 1);
+	timing_close(&t);
+}
+
 /* It is the request's own source that is slow. */
 static void test_a_slow_source_costs_the_server_no_time(void **state)
 {
@@ -773,6 +794,7 @@ int main(void)
 		cmocka_unit_test(test_the_time_between_bytes),
 		cmocka_unit_test(test_a_slow_consumer_costs_the_server_no_time),
 		cmocka_unit_test(test_a_server_that_does_not_read),
+		cmocka_unit_test(test_a_server_that_ends_and_does_not_read),
 		cmocka_unit_test(test_a_slow_source_costs_the_server_no_time),
 		cmocka_unit_test(test_the_time_that_a_body_waits_for_100),
 		cmocka_unit_test(test_each_call_has_its_own_time),

@@ -93,6 +93,9 @@ static void link_timer_fired(struct io_timer *timer)
 
 static void link_cut(struct h1_link *l, int how)
 {
+	/* What the server did not take by now, it could let us wait for for ever. */
+	if (how == CONN_DONE && l->conn->queued)
+		how = -ECANCELED;
 	h1_link_set_state(l, LINK_CLOSING);
 	io_timer_stop(&l->timer);
 	h1_input_release(&l->in);
