@@ -5,7 +5,7 @@ import json
 import pytest
 
 from client import connect, get, read_one
-from running import admin, cli, place, serve  # noqa: F401 (a fixture)
+from running import admin, place, serve  # noqa: F401 (a fixture)
 from server import wait_for
 from upstream import Upstream, answers, response
 

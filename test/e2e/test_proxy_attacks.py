@@ -7,7 +7,7 @@ import pytest
 
 from client import ask, connect, get, parse_all, read_all, read_one
 from running import place, serve  # noqa: F401 (a fixture)
-from server import PATIENCE_S, wait_for
+from server import wait_for
 from upstream import Gone, Upstream, answers, response
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from client import ask, connect, get, parse_one, read_one
-from running import admin, place, serve  # noqa: F401 (a fixture)
+from running import place, serve  # noqa: F401 (a fixture)
 from server import PATIENCE_S, wait_for
 from upstream import Upstream, answers, chunked, response
 
@@ -337,8 +337,8 @@ def test_expect_refused(sluice_bin, place, engine):
 
 
 def test_expect_of_a_server_that_ignores_it(sluice_bin, place, engine):
-    with Upstream(answers(lambda request: response(request.body))), Upstream(
-            answers(lambda request: response(request.body))) as u, serve(sluice_bin, config(place, u), engine) as s:
+    with Upstream(answers(lambda request: response(request.body))) as u, serve(
+            sluice_bin, config(place, u), engine) as s:
         with connect(s.port) as c:
             c.sendall(POST_EXPECT)
             assert read_heads(c, 1) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -406,7 +406,7 @@ def test_websocket_through_the_proxy(sluice_bin, place, engine):
 
 
 def test_a_drain_lets_tunnels_go_on_and_cuts_them_in_the_end(sluice_bin, place, engine):
-    with Upstream(switches()) as u, serve(sluice_bin, config(place, u, top="drain_timeout = 500ms;"), engine) as s:
+    with Upstream(switches()) as u, serve(sluice_bin, config(place, u, top="drain_timeout = 2s;"), engine) as s:
         with connect(s.port) as c:
             upgrade(c)
             s.process.terminate()

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import random
-import select
 import shutil
 import socket
 import ssl
 import struct
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -168,7 +168,7 @@ def test_large_flows_arrive_whole(sluice_bin, place, engine, more):
         assert (now["bytes_in"], now["bytes_out"]) == (len(data), len(data))
 
 
-@pytest.mark.parametrize("bound", ["idle = 200ms;", "lifetime = 300ms;"])
+@pytest.mark.parametrize("bound", ["idle = 1s;", "lifetime = 1s;"])
 def test_connections_end_by_time(sluice_bin, place, engine, bound):
     with Upstream(echo) as u, serve(sluice_bin, config(place, f'proxy = "{u.address}"; {bound}'), engine) as s:
         with connect(s.port) as c:
@@ -269,16 +269,12 @@ def test_bandwidth_holds_a_flow_back(sluice_bin, place, engine):
             talk.send(b"x" * 65536)
 
     with Upstream(floods) as u, serve(sluice_bin, config(place, f'proxy = "{u.address}"; bandwidth = 200kb;'), engine) as s:
+        began = time.monotonic()
         with connect(s.port) as c:
-            got = 0
-            # Unbounded it would be gigabytes; a slow machine makes it less.
-            while got < 250000:
-                got += len(c.recv(65536))
-            for _ in range(10):
-                if select.select([c], [], [], 0.01)[0]:
-                    got += len(c.recv(65536))
-            assert got < 1000000
-            assert relay(place)["bytes_out"] < 2000000
+            read_n(c, 250000)
+            moved = relay(place)["bytes_out"]
+            # Unbounded it fills every buffer on the way, with megabytes. A slow machine makes it less.
+            assert 250000 <= moved <= (200 << 10) * (2 + time.monotonic() - began)
 
 
 # What servers are told.
