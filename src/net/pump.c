@@ -47,9 +47,10 @@ static int pump_send(struct pump *p, struct seg s)
 
 static unsigned pump_kinds(const struct pump *p, uint64_t left)
 {
+	bool copy = p->copy || (p->small && p->conn->queued);
 	bool large = p->pipe || (p->bytes >= PUMP_SPLICE_AFTER && left >= PUMP_SPLICE_AFTER);
 
-	return large && !p->copy ? p->conn->caps : p->conn->caps & ~(unsigned)SEG_PIPE;
+	return large && !copy ? p->conn->caps : p->conn->caps & ~(unsigned)SEG_PIPE;
 }
 
 /* 0 to go on, 1 when the pump waits, is done, or was stopped. */
@@ -73,6 +74,8 @@ static int pump_one(struct pump *p)
 		p->bytes += s.len;
 		p->file = s.kind == SEG_FILE;
 		p->pipe |= s.kind == SEG_PIPE;
+		if (s.kind == SEG_PIPE)
+			p->small = s.len < PUMP_PIPE_SMALL;
 		return pump_send(p, s);
 	case PULL_WAIT:
 		pump_flush(p, PUMP_FLUSH_LAST_BYTES);

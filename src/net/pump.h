@@ -8,6 +8,8 @@
 
 /* Pipes are asked for after this much, when there is as much to come: below it copying is cheaper. */
 #define PUMP_SPLICE_AFTER 65536
+/* Each pipe is two descriptors: after one with less than this, none is asked for while the conn has bytes to send. */
+#define PUMP_PIPE_SMALL 4096
 
 /*
  * Pulls while the conn is not full, waits for whichever side is slow. Embedded by its owner, zeroed. After a segment of
@@ -31,6 +33,7 @@ struct pump {
 	bool file;     /* the last segment was of a file */
 	bool pipe;     /* some were pipes: the last bytes may be, too */
 	bool copy;     /* the owner wants no pipes now */
+	bool small;    /* so was the last pipe */
 };
 
 /* Sets source->wake and conn->drained. source, conn, bytes_max, frame, done and owner are set by the caller. */
