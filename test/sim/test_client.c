@@ -517,6 +517,13 @@ static void timing_open(struct timing *t, bool connecting)
 	};
 }
 
+static void timing_open_post(struct timing *t)
+{
+	timing_open(t, false);
+	t->request.method = HTTP_POST;
+	t->request.method_text = STR("POST");
+}
+
 static void run_ms(uint64_t ms)
 {
 	enum sim_end end = sim_run(day.world, ms * CLOCK_NS_PER_MS);
@@ -682,9 +689,7 @@ static void test_a_server_that_does_not_read(void **state)
 	struct timing t;
 	uint64_t before;
 
-	timing_open(&t, false);
-	t.request.method = HTTP_POST;
-	t.request.method_text = STR("POST");
+	timing_open_post(&t);
 	t.request.content_length = -1;
 	t.call.request_body = &t.upload;
 	before = sim_now_ns(day.world);
@@ -704,9 +709,7 @@ static void test_a_server_that_ends_and_does_not_read(void **state)
 {
 	struct timing t;
 
-	timing_open(&t, false);
-	t.request.method = HTTP_POST;
-	t.request.method_text = STR("POST");
+	timing_open_post(&t);
 	t.request.content_length = 200000;
 	t.call.request_body = &t.upload;
 	http_call_start(t.link, &t.call);
@@ -725,9 +728,7 @@ static void test_a_slow_source_costs_the_server_no_time(void **state)
 {
 	struct timing t;
 
-	timing_open(&t, false);
-	t.request.method = HTTP_POST;
-	t.request.method_text = STR("POST");
+	timing_open_post(&t);
 	t.request.content_length = 10;
 	t.call.request_body = &t.upload;
 	t.stuck = true;
@@ -741,9 +742,7 @@ static void test_the_time_that_a_body_waits_for_100(void **state)
 {
 	struct timing t;
 
-	timing_open(&t, false);
-	t.request.method = HTTP_POST;
-	t.request.method_text = STR("POST");
+	timing_open_post(&t);
 	t.request.content_length = 1000;
 	t.call.request_body = &t.upload;
 	t.call.expect_continue = true;
