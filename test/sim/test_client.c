@@ -517,11 +517,13 @@ static void timing_open(struct timing *t, bool connecting)
 	};
 }
 
-static void timing_open_post(struct timing *t)
+static void timing_open_post(struct timing *t, int64_t length)
 {
 	timing_open(t, false);
 	t->request.method = HTTP_POST;
 	t->request.method_text = STR("POST");
+	t->request.content_length = length;
+	t->call.request_body = &t->upload;
 }
 
 static void run_ms(uint64_t ms)
@@ -689,9 +691,7 @@ static void test_a_server_that_does_not_read(void **state)
 	struct timing t;
 	uint64_t before;
 
-	timing_open_post(&t);
-	t.request.content_length = -1;
-	t.call.request_body = &t.upload;
+	timing_open_post(&t, -1);
 	before = sim_now_ns(day.world);
 	http_call_start(t.link, &t.call);
 	run_ms(60000);
@@ -709,9 +709,7 @@ static void test_a_server_that_ends_and_does_not_read(void **state)
 {
 	struct timing t;
 
-	timing_open_post(&t);
-	t.request.content_length = 200000;
-	t.call.request_body = &t.upload;
+	timing_open_post(&t, 200000);
 	http_call_start(t.link, &t.call);
 	run_ms(10);
 	assert_int_equal(t.call.stage, HTTP_CALL_SEND);
@@ -728,9 +726,7 @@ static void test_a_slow_source_costs_the_server_no_time(void **state)
 {
 	struct timing t;
 
-	timing_open_post(&t);
-	t.request.content_length = 10;
-	t.call.request_body = &t.upload;
+	timing_open_post(&t, 10);
 	t.stuck = true;
 	http_call_start(t.link, &t.call);
 	run_ms(50000);
@@ -742,9 +738,7 @@ static void test_the_time_that_a_body_waits_for_100(void **state)
 {
 	struct timing t;
 
-	timing_open_post(&t);
-	t.request.content_length = 1000;
-	t.call.request_body = &t.upload;
+	timing_open_post(&t, 1000);
 	t.call.expect_continue = true;
 	http_call_start(t.link, &t.call);
 	run_ms(690);

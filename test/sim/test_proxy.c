@@ -575,7 +575,7 @@ static void ask_any(struct client *c, bool last)
 	ask.head = verb->name[0] == 'H';
 	ask.body = origin_answer(ask.id);
 	ask.body_len = length_any(CLIENT_PLAIN);
-	fprintf(f, "%s /%u/%u/%u/%u HTTP/1.%d\r\nHost: a\r\n%s", verb->name, ask.id, form,
+	fprintf(f, "%s /%u/%u/%u/%u HTTP/1.%d\r\nHost: a\r\n%s", verb->name, ask.id, (unsigned)form,
 		(unsigned)ask.body_len, upload, !old, last && !old ? "Connection: close\r\n" : "");
 	if (form == ORIGIN_NOTHING)
 		ask.body_len = 0;
