@@ -10,7 +10,7 @@ import pytest
 from client import connect, read_one
 from running import place, serve  # noqa: F401
 from server import PATIENCE_S, wait_for
-from test_proxy_faults import config, group
+from test_proxy_faults import config, told
 from upstream import Gone, Upstream, response
 
 CONNECTIONS = 64
@@ -94,8 +94,7 @@ def test_gigabytes_beside_a_stalled_reader(sluice_bin, place, engine):
         drain(stalled, size, within)
         for one in readers + stalled:
             one.close()
-        now = group(place)
-        assert (now["requests"], now["failures"], now["active"]) == (CONNECTIONS, 0, 0)
+        told(place, requests=CONNECTIONS, failures=0, active=0)
 
 
 @pytest.mark.parametrize("engine", ["auto", "epoll"])
