@@ -304,13 +304,17 @@ def test_a_proxy_header_from_the_listener_is_told_on(sluice_bin, place, engine):
 # Copies.
 
 def test_a_mirror_gets_what_clients_send(sluice_bin, place, engine):
-    data, copies = random.Random(2).randbytes(300000), []
+    data, copies = random.Random(2).randbytes(100000), []
 
     def keeps(talk):
         got = b""
-        while piece := talk.socket.recv(65536):
-            got += piece
-            talk.socket.sendall(b"nobody wants this")
+        try:
+            while piece := talk.socket.recv(65536):
+                got += piece
+                talk.socket.sendall(b"nobody wants this")
+        except ConnectionError:
+            # It was too slow, and dropped.
+            pass
         copies.append(got)
 
     with Upstream(echo) as u, Upstream(keeps) as m, serve(
